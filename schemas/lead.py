@@ -286,7 +286,7 @@ def _lost(lead: Lead, fact: Fact, body: Lost) -> Lead:
 
 def _upgrade_due(lead: Lead, fact: Fact, body: UpgradeDue) -> Lead:
     due = Upgrade("due", body.due_at, body.basis, body.contract_id, body.term_end)
-    flagged = replace(lead, upgrade=due, phase="upgrade" if lead.outcome == "won" else lead.phase)
+    flagged = replace(lead, upgrade=due, phase="upgrade")
     if not _term_known(lead):
         return _anomalous(flagged, fact, "no contract is running and no competitor's term is known")
     return flagged

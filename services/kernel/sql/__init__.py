@@ -1,0 +1,1 @@
+"""SQL, one statement or function a file; the header of each says purpose, parameters, returns, cost and locks."""
