@@ -1,0 +1,1 @@
+"""What lifecycle decides; pure."""

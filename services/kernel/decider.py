@@ -1,0 +1,59 @@
+"""What the log asks of a kind of stream: how its events are ordered, folded and judged. Pure; no I/O, no clock.
+
+Source of the shape: Jérémie Chassaing's decider (initial state, decide, evolve); here `decide` judges facts that other
+systems report rather than commands, so it has three answers (normal, implied, anomalous) and a rare fourth, `Invalid`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from schemas.envelope import Event, Recorded
+
+
+class Fact(Protocol):
+    """An event as a fold reads it. `key` orders it in its stream; `version` breaks ties."""
+
+    @property
+    def key(self) -> tuple[int, int, str, int]: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+class Verdict(NamedTuple):
+    """How a step was judged: types it implies, and why it is anomalous (None = it is not)."""
+
+    implied: tuple[str, ...] = ()
+    anomaly: str | None = None
+
+
+class Decider(Protocol):
+    """One kind of stream. `state` is opaque to the kernel; `encode` gives it as JSON."""
+
+    unknown: Any
+
+    def fact(self, event: Event | Recorded, version: int) -> Any: ...
+
+    def refuse(self, state: Any, event: Event, fact: Any) -> None:
+        """Raise `Invalid` for what no order of arrival could make a fact of this stream."""
+
+    def evolve(self, state: Any, fact: Any) -> Any: ...
+
+    def verdict(self, before: Any, after: Any, fact: Any) -> Verdict: ...
+
+    def normal_next(self, state: Any) -> list[str]: ...
+
+    def summary(self, state: Any) -> dict[str, Any]:
+        """The few words of a state that a refused caller is told."""
+
+    def encode(self, state: Any) -> bytes: ...
+
+    def decode(self, state: bytes) -> Any: ...
+
+
+Deciders = Mapping[str, Decider]
+"""By the stream's type: the part of its name before the slash."""
+
+
+def decider_of(deciders: Deciders, stream: str) -> Decider:
+    return deciders[stream.partition("/")[0]]

@@ -1,0 +1,313 @@
+"""What one batch would append: every request decided in order, in memory, later ones seeing the outcome of earlier ones.
+
+Pure but for the records and receipts it is given; nothing is stored before `services.kernel.committer` sends the rows.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from schemas.envelope import Event, Recorded
+from services.kernel.decider import Decider, Deciders, decider_of
+from services.kernel.errors import IdempotencyMismatch, IllegalTransition, SalescycleError, VersionConflict
+from services.kernel.partition import partition_of
+
+OrderKey = tuple[int, int, str, int]
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class StreamRecord(msgspec.Struct, frozen=True, gc=False):
+    """A stream as it stands in the store: its version, the order of its last fact, its fold."""
+
+    version: int
+    key: OrderKey
+    state: Any
+
+
+class _StoredState(msgspec.Struct):
+    key: OrderKey
+    fold: msgspec.Raw
+
+
+_decode_state = msgspec.json.Decoder(_StoredState).decode
+
+
+def decode_state(text: str, version: int, decider: Decider) -> StreamRecord:
+    stored = _decode_state(text)
+    return StreamRecord(version, stored.key, decider.decode(bytes(stored.fold)))
+
+
+def encode_state(key: OrderKey, fold: bytes) -> str:
+    return f'{{"key":{_encode(key).decode()},"fold":{fold.decode()}}}'
+
+
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one event. `repeated`: it was stored before, and this is the first answer again."""
+
+    source: str
+    id: str
+    stream: str
+    version: int
+    partition: int
+    position: int
+    recorded_at: datetime
+    implied: tuple[str, ...] = ()
+    anomaly: str | None = None
+    repeated: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    digest: bytes
+    answer: Appended
+
+
+class Sink:
+    """Where the outcomes of one call are gathered: one for each submission, an answer list or an error."""
+
+    __slots__ = ("future", "outcomes", "remaining")
+
+    def __init__(self, future: Any, size: int) -> None:
+        self.future = future
+        self.outcomes: list[list[Appended] | SalescycleError | None] = [None] * size
+        self.remaining = size
+
+    def deliver(self, index: int, outcome: list[Appended] | SalescycleError) -> None:
+        self.outcomes[index] = outcome
+        self.remaining -= 1
+        if self.remaining == 0 and not self.future.done():
+            self.future.set_result(self.outcomes)
+
+
+class Submission(msgspec.Struct, eq=False, gc=False):
+    """Events that are stored together or not at all; one event, but for an atomic batch."""
+
+    events: tuple[Event, ...]
+    strict: bool
+    sink: Sink
+    index: int
+    size: int
+
+    def deliver(self, outcome: list[Appended] | SalescycleError) -> None:
+        self.sink.deliver(self.index, outcome)
+
+
+class _Row(msgspec.Struct, eq=False):
+    event: Event
+    version: int
+    partition: int
+    verdict_implied: tuple[str, ...]
+    anomaly: str | None
+    slot: int = 0
+    offset: int = 0
+
+
+class _Working:
+    """A stream while a batch is decided."""
+
+    __slots__ = ("base", "facts", "key", "partition", "state", "version")
+
+    def __init__(self, record: StreamRecord, partition: int, facts: list[Any] | None) -> None:
+        self.base = self.version = record.version
+        self.key = record.key
+        self.state = record.state
+        self.partition = partition
+        self.facts = facts
+        """All facts so far as (key, version, fact); None where no event of the batch is late."""
+
+    def snapshot(self) -> tuple[int, OrderKey, Any, list[Any] | None]:
+        return self.version, self.key, self.state, None if self.facts is None else list(self.facts)
+
+    def restore(self, saved: tuple[int, OrderKey, Any, list[Any] | None]) -> None:
+        self.version, self.key, self.state, self.facts = saved
+
+
+class Draft:
+    """One batch on its way to the store. `answers` and `rows` are complete once `decide` has seen every submission."""
+
+    def __init__(
+        self, deciders: Deciders, partitions: int, records: Mapping[str, StreamRecord],
+        receipts: Mapping[tuple[str, str], Receipt], histories: Mapping[str, Iterable[Recorded]],
+    ) -> None:  # fmt: skip
+        self._deciders = deciders
+        self._partitions = partitions
+        self._records = records
+        self._receipts = receipts
+        self._histories = histories
+        self._working: dict[str, _Working] = {}
+        self._fresh: dict[tuple[str, str], _Row] = {}
+        self.rows: list[_Row] = []
+        self._accepted: list[tuple[Submission, list[_Row | Appended]]] = []
+        self._refused: list[tuple[Submission, SalescycleError]] = []
+        self.doubted: set[str] = set()
+        """Streams whose state was the reason of a refusal: it must be the store's word, not an old memory."""
+
+    def decide(self, submission: Submission) -> None:
+        """Accept the submission into the batch, or refuse it; either is delivered once the batch is committed."""
+        saved: dict[str, Any] = {}
+        rows: list[_Row] = []
+        outcome: list[_Row | Appended] = []
+        try:
+            for number, event in enumerate(submission.events):
+                known = self._known(event)
+                if known is not None:
+                    outcome.append(known)
+                    continue
+                working = self._stream(event.stream)
+                if event.stream not in saved and submission.size > 1:
+                    saved[event.stream] = working.snapshot()
+                row = self._judge(working, event, submission.strict, number)
+                rows.append(row)
+                outcome.append(row)
+                self._fresh[event.source, event.id] = row
+        except SalescycleError as refusal:
+            for row in rows:
+                del self._fresh[row.event.source, row.event.id]
+            for stream, state in saved.items():
+                self._working[stream].restore(state)
+            self._refused.append((submission, refusal))
+            self.doubted.update(event.stream for event in submission.events)
+            return
+        self.rows += rows
+        self._accepted.append((submission, outcome))
+
+    def _known(self, event: Event) -> "_Row | Appended | None":
+        """The first answer to an event that is stored, or that stands earlier in this batch."""
+        key = event.source, event.id
+        twin = self._fresh.get(key)
+        if twin is not None:
+            if twin.event.digest != event.digest:
+                raise IdempotencyMismatch("an earlier event of this batch has this source and id, and other content")
+            return twin
+        receipt = self._receipts.get(key)
+        if receipt is None:
+            return None
+        if receipt.digest != event.digest:
+            raise IdempotencyMismatch("an event with this source and id is stored with other content")
+        return receipt.answer
+
+    def _stream(self, stream: str) -> _Working:
+        working = self._working.get(stream)
+        if working is None:
+            decider = decider_of(self._deciders, stream)
+            record = self._records.get(stream) or StreamRecord(0, (-(2**62), 0, "", 0), decider.unknown)
+            facts = None
+            if stream in self._histories:
+                stored = [decider.fact(event, event.version) for event in self._histories[stream]]
+                facts = sorted((fact.key, fact.version, fact) for fact in stored)
+            working = self._working[stream] = _Working(record, partition_of(stream, self._partitions), facts)
+        return working
+
+    def _judge(self, working: _Working, event: Event, strict: bool, number: int) -> _Row:
+        """Decide one event on its stream. Raises a refusal and leaves the stream as it was, or moves it on."""
+        if event.expected_version is not None and event.expected_version != working.version:
+            raise VersionConflict(
+                f"the stream is at version {working.version}, version {event.expected_version} was expected",
+                current_version=working.version,
+            )
+        decider = decider_of(self._deciders, event.stream)
+        version = working.version + 1
+        fact = decider.fact(event, version)
+        decider.refuse(working.state, event, fact)
+        late = fact.key < working.key
+        if late:
+            assert working.facts is not None, "the history of a stream with a late event is loaded before"
+            facts = list(working.facts)
+            insort(facts, (fact.key, version, fact))
+            state = decider.unknown
+            for _, _, each in facts:
+                state = decider.evolve(state, each)
+        else:
+            state = decider.evolve(working.state, fact)
+        implied, anomaly = decider.verdict(working.state, state, fact)
+        if strict and (implied or anomaly):
+            raise IllegalTransition(
+                f"{event.type} is not a normal step from here: {anomaly or 'it implies ' + ', '.join(implied)}",
+                state=decider.summary(working.state),
+                normal_next=decider.normal_next(working.state),
+            )
+        if working.facts is not None:
+            insort(working.facts, (fact.key, version, fact))
+        working.version = version
+        working.key = max(working.key, fact.key)
+        working.state = state
+        return _Row(event, version, working.partition, implied, anomaly)
+
+    def arguments(self) -> list[Any]:
+        """The arguments of `append.sql`, every group in the order its header asks for. Needs at least one row."""
+        streams = sorted(name for name, working in self._working.items() if working.version > working.base)
+        working = [self._working[name] for name in streams]
+        receipts = sorted(self.rows, key=lambda row: (row.event.source, row.event.id))
+        counts: dict[int, int] = {}
+        for row in self.rows:
+            counts[row.partition] = row.offset = counts.get(row.partition, 0) + 1
+        partitions = sorted(counts)
+        slots = {partition: slot for slot, partition in enumerate(partitions, 1)}
+        for row in self.rows:
+            row.slot = slots[row.partition]
+        states = [
+            encode_state(each.key, decider_of(self._deciders, name).encode(each.state))
+            for name, each in zip(streams, working, strict=True)
+        ]
+        rows = self.rows
+        return [
+            streams, [each.partition for each in working], [each.base for each in working],
+            [each.version for each in working], states,
+            [row.event.source for row in receipts], [row.event.id for row in receipts],
+            [row.event.digest for row in receipts], [row.partition for row in receipts],
+            [row.event.stream for row in receipts], [row.version for row in receipts],
+            [",".join(row.verdict_implied) or None for row in receipts],
+            partitions, [counts[partition] for partition in partitions],
+            [row.slot for row in rows], [row.offset for row in rows], [row.event.stream for row in rows],
+            [row.version for row in rows], [row.event.type for row in rows], [row.event.source for row in rows],
+            [row.event.id for row in rows], [row.event.occurred_at for row in rows],
+            [row.event.data.decode() for row in rows], [_meta(row) for row in rows],
+        ]  # fmt: skip
+
+    def records(self) -> dict[str, StreamRecord]:
+        """The streams as they stand once the batch is committed."""
+        return {
+            name: StreamRecord(working.version, working.key, working.state)
+            for name, working in self._working.items()
+            if working.version > working.base
+        }
+
+    def deliver(self, recorded_at: datetime | None, bases: list[int]) -> dict[int, int]:
+        """Answer every submission; returns the new head of each partition of the batch."""
+        heads: dict[int, int] = {}
+        answers: dict[int, Appended] = {}
+        for row in self.rows:
+            assert recorded_at is not None
+            position = bases[row.slot - 1] + row.offset
+            heads[row.partition] = max(position, heads.get(row.partition, 0))
+            event = row.event
+            answers[id(row)] = Appended(
+                event.source, event.id, event.stream, row.version, row.partition, position, recorded_at,
+                row.verdict_implied, row.anomaly,
+            )  # fmt: skip
+        for submission, refusal in self._refused:
+            submission.deliver(refusal)
+        first: set[int] = set()
+        for submission, outcome in self._accepted:
+            told = []
+            for each in outcome:
+                if isinstance(each, Appended):
+                    told.append(each)
+                    continue
+                answer = answers[id(each)]
+                if id(each) in first:
+                    answer = msgspec.structs.replace(answer, repeated=True)
+                first.add(id(each))
+                told.append(answer)
+            submission.deliver(told)
+        return heads
+
+
+def _meta(row: _Row) -> str | None:
+    meta = row.event.meta
+    if row.anomaly is not None:
+        meta = {**meta, "anomaly": row.anomaly}
+    return _encode(meta).decode() if meta else None

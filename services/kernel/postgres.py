@@ -1,0 +1,68 @@
+"""Connections to PostgreSQL, and the one place that reads its errors.
+
+A pool is bound to a schema (search_path) and to a role, so that what a service may not do, it cannot do.
+"""
+
+from typing import Any
+
+import asyncpg
+
+from services.kernel.errors import SalescycleError, Unavailable
+
+UNREACHABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+)
+"""What says nothing about the statement itself: the same work may be tried again, after looking whether it was done."""
+
+STREAMS_MOVED = "SC001"
+RECEIPTS_EXIST = "SC002"
+WRONG_PLACEMENT = "SC003"
+
+
+async def create_pool(
+    url: str, *, schema: str, role: str | None, min_size: int, max_size: int, statement_timeout_ms: int = 30_000
+) -> asyncpg.Pool:
+    """A pool whose connections see `schema` first and act as `role`.
+
+    Raises:
+        Unavailable: the server cannot be reached, or does not let us in.
+    """
+    server_settings = {
+        "search_path": schema,
+        "application_name": f"salescycle {role or schema}",
+        "statement_timeout": str(statement_timeout_ms),
+        "timezone": "UTC",
+        "jit": "off",  # plans of milliseconds would pay hundreds for compilation
+    }
+    if role:
+        server_settings["role"] = role
+    try:
+        return await asyncpg.create_pool(
+            url, min_size=min_size, max_size=max_size, server_settings=server_settings, timeout=10, command_timeout=60
+        )
+    except (*UNREACHABLE, asyncpg.PostgresError) as error:
+        raise Unavailable(f"PostgreSQL cannot be used: {described(error)}") from error
+
+
+def described(error: BaseException) -> str:
+    """What happened, without bind values: an error of PostgreSQL may quote them in its detail."""
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__} ({error.sqlstate})"
+    return f"{type(error).__name__}: {error}" if isinstance(error, SalescycleError) else type(error).__name__
+
+
+def sqlstate(error: BaseException) -> str | None:
+    state: Any = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None

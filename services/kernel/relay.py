@@ -1,0 +1,278 @@
+"""Publishes a log to its topic: every event, in position order, each partition of the log in the same of the topic.
+
+The log is the outbox. What was published is asked of Kafka itself: on taking over, after any indefinite error, and
+whenever an acknowledged offset is not the expected one, the relay reads the topic from the last confirmed record and goes
+on after the highest position reached without a hole. One batch is in flight per partition, so a late batch of a relay
+that was thought dead can only repeat positions, which readers drop (ADR-0005).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from schemas.envelope import Recorded
+from schemas.wire import NotAnEvent, from_kafka, to_kafka
+from services.kernel import kafka, postgres
+from services.kernel.errors import Diverged, SalescycleError, Unavailable
+from services.kernel.lease import Lease
+from services.kernel.log import Log, recorded
+from services.kernel.settings import KafkaSettings
+from services.kernel.sql_files import sql
+from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_BROKER_LOSSES, RELAY_PUBLISHED
+from services.kernel.wakeup import Heads
+
+_logger = structlog.get_logger(__name__)
+
+BATCH_EVENTS = 1_000
+
+WHAT_TO_DO = (
+    "The log was restored to an older state, or the topic belongs to another log. Nothing is published until someone decides: "
+    "either restore the newer state of PostgreSQL; or, if the older state is to stand, delete the topic, run `salescycle topics "
+    "apply`, restart lifecycle, and rebuild every read model. `salescycle verify` shows where the two histories part."
+)
+
+
+class Confirmed(NamedTuple):
+    """The last record of a partition that the broker is known to have acknowledged; position 0 = none."""
+
+    position: int = 0
+    offset: int = -1
+    event_id: str | None = None
+
+
+class _Place:
+    """Where publishing a partition goes on: the position to send next, the offset it should get."""
+
+    __slots__ = ("expected_offset", "flying", "next_position")
+
+    def __init__(self, next_position: int, expected_offset: int) -> None:
+        self.next_position = next_position
+        self.expected_offset = expected_offset
+        self.flying = False
+
+
+class Relay:
+    """A candidate for publishing one placement of a log; it works while it holds the lease and waits otherwise."""
+
+    def __init__(
+        self, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str,
+        topic_configuration: dict[str, str] | None = None, lease_s: float = 5.0,
+        on_state: Callable[[str], None] = lambda state: None,
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._heads = heads
+        self._settings = settings
+        self._topic = topic
+        self._base_url = base_url
+        self._configuration = topic_configuration
+        self._lease = Lease(log.pool, f"relay {topic}", owner, lease_s)
+        self._task: asyncio.Task[None] | None = None
+        self._confirmed: dict[int, Confirmed] = {}
+        self._unwritten: set[int] = set()
+        self.diverged: str | None = None
+        """Why this relay stopped for good, and what to do; None while all is well."""
+        self.publishing = False
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="relay")
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+            await self._write_confirmed()
+            await self._lease.release()
+
+    async def _run(self) -> None:
+        """Wait for the lease; publish while it lasts; after trouble, find the place again."""
+        pause = 0.1
+        while True:
+            try:
+                if await self._lease.acquire():
+                    async with asyncio.TaskGroup() as group:
+                        keeper = group.create_task(self._keep_lease())
+                        await self._publish_all()
+                        keeper.cancel()
+                    pause = 0.1
+            except* Diverged as group_error:
+                self.diverged = f"{_first(group_error)} {WHAT_TO_DO}"
+                _logger.error("publishing stopped", reason=self.diverged, topic=self._topic)
+                return
+            except* (SalescycleError, asyncpg.PostgresError, *postgres.UNREACHABLE) as group_error:
+                _logger.warning("publishing was interrupted and starts again", reason=str(_first(group_error)), pause_s=pause)
+            finally:
+                self.publishing = False
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease, write what was confirmed, move the time mark. Raises Unavailable once the lease is lost."""
+        while True:
+            await asyncio.sleep(min(1.0, self._lease.seconds / 4))
+            if not await self._lease.acquire():
+                raise Unavailable("another relay took the lease")
+            await self._write_confirmed()
+            await self._log.mark_time()
+
+    async def _publish_all(self) -> None:
+        await kafka.ensure_topic(self._settings, self._topic, self._log.partitions, self._configuration)
+        await self._load_confirmed()
+        places = {partition: await self._find_place(partition) for partition in self._log.owned}
+        producer = kafka.Producer(self._settings, self._topic)
+        await producer.start()
+        news = self._heads.subscribe()
+        self.publishing = True
+        _logger.info("publishing", topic=self._topic, epoch=self._lease.epoch)
+        sends: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                news.clear()
+                idle = {p: place for p, place in places.items() if not place.flying}
+                pages = await self._read_pages(idle)
+                for partition, events in pages.items():
+                    places[partition].flying = True
+                    send = asyncio.create_task(self._send(producer, partition, places, events, news))
+                    sends.add(send)
+                for send in [send for send in sends if send.done()]:
+                    sends.discard(send)
+                    send.result()
+                if not pages:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.5):
+                            await news.wait()
+        finally:
+            self._heads.unsubscribe(news)
+            for send in sends:
+                send.cancel()
+            await asyncio.gather(*sends, return_exceptions=True)
+            await producer.stop()
+
+    async def _read_pages(self, idle: dict[int, _Place]) -> dict[int, list[Recorded]]:
+        """The next events of every idle partition that has some, in one query."""
+        wanted = {p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position}
+        for partition, place in idle.items():
+            RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - place.next_position + 1))
+        if not wanted:
+            return {}
+        rows = await self._log.pool.fetch(sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS)
+        pages: dict[int, list[Recorded]] = {}
+        for row in rows:
+            pages.setdefault(row[0], []).append(recorded(row))
+        return pages
+
+    async def _send(
+        self, producer: kafka.Producer, partition: int, places: dict[int, _Place], events: list[Recorded], news: asyncio.Event
+    ) -> None:
+        """Publish one batch and check where it landed. Anything unexpected: look into the topic and go on from there."""
+        place = places[partition]
+        try:
+            records = [to_kafka(event, self._base_url) for event in events]
+            offset, count = await producer.publish(partition, records)
+            if offset != place.expected_offset:
+                _logger.warning("a batch landed elsewhere than expected", partition=partition, expected=place.expected_offset, got=offset)
+                places[partition] = await self._find_place(partition)
+                return
+            last = events[count - 1]
+            place.next_position = last.position + 1
+            place.expected_offset = offset + count
+            self._confirmed[partition] = Confirmed(last.position, offset + count - 1, last.id)
+            self._unwritten.add(partition)
+            RELAY_PUBLISHED.inc(count)
+        finally:
+            place.flying = False
+            news.set()
+
+    async def _find_place(self, partition: int) -> _Place:
+        """Go on after the highest position that the topic holds without a hole, starting at the confirmed record.
+
+        Raises:
+            Diverged: the topic or the confirmed record holds what the log does not: the log went back in time.
+            Unavailable: the broker does not answer.
+        """
+        confirmed = self._confirmed.get(partition, Confirmed())
+        await self._check_log(partition, [(confirmed.position, confirmed.event_id)] if confirmed.position else [])
+        reader = kafka.Reader(self._settings, self._topic)
+        await reader.start()
+        try:
+            marks = (await reader.watermarks([partition]))[partition]
+        finally:
+            await reader.stop()
+        reached, first = confirmed.position, max(marks.first, confirmed.offset + 1)
+        if confirmed.position and marks.first <= confirmed.offset:
+            at = [each async for each in self._positions(partition, confirmed.offset, min(marks.end, confirmed.offset + 1))]
+            if at != [(confirmed.position, confirmed.event_id)]:
+                # acknowledged records are gone: trust nothing but what the partition holds now
+                reached, first = -1, marks.first
+        elif confirmed.position == 0:
+            reached, first = -1, marks.first
+        elif marks.end <= confirmed.offset:
+            reached, first = -1, marks.first
+        page: list[tuple[int, str | None]] = []
+        async for position, event_id in self._positions(partition, first, marks.end):
+            if reached < 0:
+                reached = position - 1
+            reached = max(reached, position) if position <= reached + 1 else reached
+            page.append((position, event_id))
+            if len(page) >= 5_000:
+                await self._check_log(partition, page)
+                page.clear()
+        await self._check_log(partition, page)
+        reached = max(reached, 0)
+        if reached < confirmed.position:
+            RELAY_BROKER_LOSSES.inc()
+            _logger.error("the broker lost acknowledged records; publishing them again from the log",
+                          partition=partition, confirmed=confirmed.position, reached=reached)  # fmt: skip
+        return _Place(reached + 1, marks.end)
+
+    async def _positions(self, partition: int, first: int, end: int):  # type: ignore[no-untyped-def]
+        async for record in kafka.read_range(self._settings, self._topic, partition, first, end):
+            try:
+                event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
+            except NotAnEvent as error:
+                raise Diverged(f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote") from error
+            yield event.position, event.id
+
+    async def _check_log(self, partition: int, seen: list[tuple[int, str | None]]) -> None:
+        """Raise Diverged unless the log holds each of these events at its position."""
+        if not seen:
+            return
+        ids = dict(
+            await self._log.pool.fetch(
+                "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)", partition, [position for position, _ in seen]
+            )
+        )
+        for position, event_id in seen:
+            if ids.get(position) != event_id:
+                what = "ends before it" if position not in ids else "holds another event there"
+                raise Diverged(f"{self._topic} holds an event at position {position} of partition {partition}, and the log {what}.")
+
+    async def _load_confirmed(self) -> None:
+        self._unwritten.clear()
+        rows = await self._log.pool.fetch("SELECT partition, position, kafka_offset, event_id FROM relay_confirmed")
+        self._confirmed = {row[0]: Confirmed(row[1], row[2], row[3]) for row in rows}
+
+    async def _write_confirmed(self) -> None:
+        """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over."""
+        if not self._unwritten or self._lease.epoch is None:
+            return
+        partitions = sorted(self._unwritten)
+        self._unwritten.clear()
+        confirmed = [self._confirmed[partition] for partition in partitions]
+        await self._log.pool.fetch(
+            sql("services.kernel.sql", "confirm"), partitions, [each.position for each in confirmed],
+            [each.offset for each in confirmed], [each.event_id for each in confirmed], self._lease.epoch,
+        )  # fmt: skip
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
