@@ -69,18 +69,33 @@ def command_of(pid: int) -> str | None:
 
     A pid read from a file may by now belong to somebody else: compare the command before believing or signalling it.
     """
-    answer = subprocess.run(
-        ["ps", "-o", "stat=", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    state, _, command = answer.stdout.strip().partition(" ")
-    return None if answer.returncode != 0 or not command or state.startswith("Z") else command.strip()
+    return _processes().get(pid, (0, None))[1]
 
 
 def children_of(pid: int) -> list[int]:
     """The direct children of a process, also of another user."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=", "-o", "ppid="], capture_output=True, text=True, check=True).stdout
-    rows = (line.split() for line in table.splitlines())
-    return [int(child) for child, parent in rows if int(parent) == pid]
+    return [child for child, (parent, _) in _processes().items() if parent == pid]
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """(parent, command line) of every living process: from /proc where there is one, since slim images have no `ps`."""
+    if Path("/proc/self/stat").exists():
+        return {int(folder.name): row for folder in Path("/proc").glob("[0-9]*") if (row := _from_proc(folder))}
+    # -ww: ps cuts the command at the width of the terminal otherwise.
+    command = ["ps", "-A", "-ww", "-o", "pid=", "-o", "ppid=", "-o", "stat=", "-o", "command="]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = (line.split(None, 3) for line in table.splitlines())
+    return {int(row[0]): (int(row[1]), row[3]) for row in rows if len(row) == 4 and not row[2].startswith("Z")}
+
+
+def _from_proc(folder: Path) -> tuple[int, str] | None:
+    try:
+        # The name, in parentheses, may hold anything; the state and the parent follow the last one.
+        state, parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (OSError, ValueError):
+        return None
+    return None if state == "Z" or not command else (int(parent), command)
 
 
 def kill_now(pids: list[int]) -> None:
