@@ -198,18 +198,14 @@ class Reader:
             raise Unavailable(f"the broker does not give records: {type(error).__name__}") from error
         return {place.partition: records for place, records in fetched.items()}
 
-
-async def read_range(settings: KafkaSettings, topic: str, partition: int, first: int, end: int) -> AsyncIterator[Any]:
-    """Every record of a partition with first <= offset < end, in order. Raises Unavailable."""
-    if first >= end:
-        return
-    reader = Reader(settings, topic)
-    await reader.start()
-    try:
-        reader.assign({partition: first})
+    async def read_range(self, partition: int, first: int, end: int) -> AsyncIterator[Any]:
+        """Every record of a partition with first <= offset < end, in order. Changes what is assigned. Raises Unavailable."""
+        if first >= end:
+            return
+        self.assign({partition: first})
         offset, empty = first, 0
         while offset < end:
-            records = (await reader.fetch(5_000, 1_000)).get(partition, [])
+            records = (await self.fetch(5_000, 1_000)).get(partition, [])
             empty = 0 if records else empty + 1
             if empty > 10:
                 raise Unavailable(f"partition {partition} should reach offset {end}, but gives nothing after {offset}")
@@ -218,5 +214,3 @@ async def read_range(settings: KafkaSettings, topic: str, partition: int, first:
                     return
                 offset = record.offset + 1
                 yield record
-    finally:
-        await reader.stop()

@@ -106,4 +106,4 @@ async def level(connection: asyncpg.Connection, schema: str) -> dict[str, int]:
 
 
 LOG = Component("log", "services.kernel.migrations.log", (("services.kernel.sql", "append"),))
-CONSUMER = Component("consumer", "services.kernel.migrations.consumer")
+CONSUMER = Component("consumer", "services.kernel.migrations.consumer", (("services.kernel.sql", "begin_apply"), ("services.kernel.sql", "share_ownership")))

@@ -7,7 +7,7 @@ that was thought dead can only repeat positions, which readers drop (ADR-0005).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -61,7 +61,6 @@ class Relay:
     def __init__(
         self, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str,
         topic_configuration: dict[str, str] | None = None, lease_s: float = 5.0,
-        on_state: Callable[[str], None] = lambda state: None,
     ) -> None:  # fmt: skip
         self._log = log
         self._heads = heads
@@ -96,21 +95,28 @@ class Relay:
         while True:
             try:
                 if await self._lease.acquire():
-                    async with asyncio.TaskGroup() as group:
-                        keeper = group.create_task(self._keep_lease())
-                        await self._publish_all()
-                        keeper.cancel()
-                    pause = 0.1
-            except* Diverged as group_error:
-                self.diverged = f"{_first(group_error)} {WHAT_TO_DO}"
+                    await self._work()
+            except Diverged as error:
+                self.diverged = f"{error} {WHAT_TO_DO}"
                 _logger.error("publishing stopped", reason=self.diverged, topic=self._topic)
                 return
-            except* (SalescycleError, asyncpg.PostgresError, *postgres.UNREACHABLE) as group_error:
-                _logger.warning("publishing was interrupted and starts again", reason=str(_first(group_error)), pause_s=pause)
-            finally:
-                self.publishing = False
+            except (SalescycleError, asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
+                _logger.warning("publishing was interrupted and starts again", reason=postgres.described(error), pause_s=pause)
+            pause = 0.1 if self.publishing else min(2.0, pause * 2)
+            self.publishing = False
             await asyncio.sleep(pause)
-            pause = min(2.0, pause * 2)
+
+    async def _work(self) -> None:
+        """Publish until the lease is lost or something fails; raises what failed."""
+        tasks = [asyncio.create_task(self._publish_all(), name="publish"), asyncio.create_task(self._keep_lease(), name="lease")]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_lease(self) -> None:
         """Renew the lease, write what was confirmed, move the time mark. Raises Unavailable once the lease is lost."""
@@ -124,7 +130,7 @@ class Relay:
     async def _publish_all(self) -> None:
         await kafka.ensure_topic(self._settings, self._topic, self._log.partitions, self._configuration)
         await self._load_confirmed()
-        places = {partition: await self._find_place(partition) for partition in self._log.owned}
+        places = await self._find_places(self._log.owned)
         producer = kafka.Producer(self._settings, self._topic)
         await producer.start()
         news = self._heads.subscribe()
@@ -177,7 +183,7 @@ class Relay:
             offset, count = await producer.publish(partition, records)
             if offset != place.expected_offset:
                 _logger.warning("a batch landed elsewhere than expected", partition=partition, expected=place.expected_offset, got=offset)
-                places[partition] = await self._find_place(partition)
+                places.update(await self._find_places([partition]))
                 return
             last = events[count - 1]
             place.next_position = last.position + 1
@@ -189,54 +195,60 @@ class Relay:
             place.flying = False
             news.set()
 
-    async def _find_place(self, partition: int) -> _Place:
-        """Go on after the highest position that the topic holds without a hole, starting at the confirmed record.
+    async def _find_places(self, partitions: Sequence[int]) -> dict[int, _Place]:
+        """Where to go on in each partition.
 
         Raises:
-            Diverged: the topic or the confirmed record holds what the log does not: the log went back in time.
+            Diverged: the topic or a confirmed record holds what the log does not: the log went back in time.
             Unavailable: the broker does not answer.
         """
-        confirmed = self._confirmed.get(partition, Confirmed())
-        await self._check_log(partition, [(confirmed.position, confirmed.event_id)] if confirmed.position else [])
         reader = kafka.Reader(self._settings, self._topic)
         await reader.start()
         try:
-            marks = (await reader.watermarks([partition]))[partition]
+            marks = await reader.watermarks(partitions)
+            return {partition: await self._find_place(reader, partition, marks[partition]) for partition in partitions}
         finally:
             await reader.stop()
-        reached, first = confirmed.position, max(marks.first, confirmed.offset + 1)
-        if confirmed.position and marks.first <= confirmed.offset:
-            at = [each async for each in self._positions(partition, confirmed.offset, min(marks.end, confirmed.offset + 1))]
-            if at != [(confirmed.position, confirmed.event_id)]:
-                # acknowledged records are gone: trust nothing but what the partition holds now
-                reached, first = -1, marks.first
-        elif confirmed.position == 0:
-            reached, first = -1, marks.first
-        elif marks.end <= confirmed.offset:
-            reached, first = -1, marks.first
+
+    async def _find_place(self, reader: kafka.Reader, partition: int, marks: kafka.Watermarks) -> _Place:
+        """Go on after the highest position that the topic holds without a hole, starting at the confirmed record."""
+        confirmed = self._confirmed.get(partition, Confirmed())
+        reached = confirmed.position
+        first = max(marks.first, confirmed.offset + 1)
+        if confirmed.position:
+            await self._check_log(partition, [(confirmed.position, confirmed.event_id)])
+            at = [each async for each in self._events(reader, partition, max(marks.first, confirmed.offset), min(marks.end, confirmed.offset + 1))]
+            trimmed = marks.first > confirmed.offset  # retention, which takes the oldest first: what is gone was there
+            if not trimmed and at != [(confirmed.position, confirmed.event_id)]:
+                reached, first = 0, marks.first  # acknowledged records are gone: trust only what is there now
         page: list[tuple[int, str | None]] = []
-        async for position, event_id in self._positions(partition, first, marks.end):
-            if reached < 0:
-                reached = position - 1
+        fresh = reached == 0
+        async for position, event_id in self._events(reader, partition, first, marks.end):
+            if fresh:
+                reached, fresh = position - 1, False
             reached = max(reached, position) if position <= reached + 1 else reached
             page.append((position, event_id))
             if len(page) >= 5_000:
                 await self._check_log(partition, page)
                 page.clear()
         await self._check_log(partition, page)
-        reached = max(reached, 0)
         if reached < confirmed.position:
             RELAY_BROKER_LOSSES.inc()
             _logger.error("the broker lost acknowledged records; publishing them again from the log",
                           partition=partition, confirmed=confirmed.position, reached=reached)  # fmt: skip
         return _Place(reached + 1, marks.end)
 
-    async def _positions(self, partition: int, first: int, end: int):  # type: ignore[no-untyped-def]
-        async for record in kafka.read_range(self._settings, self._topic, partition, first, end):
+    async def _events(
+        self, reader: kafka.Reader, partition: int, first: int, end: int
+    ) -> AsyncIterator[tuple[int, str | None]]:
+        """Position and id of every record of a range of offsets. Raises Diverged for a record that no log wrote."""
+        async for record in reader.read_range(partition, first, end):
             try:
                 event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
             except NotAnEvent as error:
-                raise Diverged(f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote") from error
+                raise Diverged(
+                    f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote."
+                ) from error
             yield event.position, event.id
 
     async def _check_log(self, partition: int, seen: list[tuple[int, str | None]]) -> None:
@@ -269,10 +281,3 @@ class Relay:
             sql("services.kernel.sql", "confirm"), partitions, [each.position for each in confirmed],
             [each.offset for each in confirmed], [each.event_id for each in confirmed], self._lease.epoch,
         )  # fmt: skip
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -20,6 +20,22 @@ class PostgresSettings(Part):
     statement_timeout_ms: int = Field(default=30_000, ge=100)
 
 
+class PlacementSettings(Part):
+    """One primary and the range of partitions that lies in it, both ends included."""
+
+    name: str
+    url: SecretStr
+    first: int = Field(ge=0)
+    last: int = Field(ge=0)
+
+
+class LogSettings(Part):
+    partitions: int = Field(default=12, ge=1, le=1024)
+    """Fixed when the store is made; the topic has just as many."""
+    placements: tuple[PlacementSettings, ...] = ()
+    """None: everything lies in `postgres.url`."""
+
+
 class KafkaSettings(Part):
     bootstrap: str = "127.0.0.1:7092"
     events_topic: str = "sales.lifecycle.events.v1"
@@ -50,6 +66,7 @@ class KernelSettings(BaseSettings):
 
     postgres: PostgresSettings = PostgresSettings()
     kafka: KafkaSettings = KafkaSettings()
+    log: LogSettings = LogSettings()
     data_dir: Path = Path(".salescycle")
     keys_file: Path | None = None
     """Hashes of the API keys, read by every service and reloaded when it changes. Default: <data_dir>/keys.json."""

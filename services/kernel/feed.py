@@ -1,0 +1,129 @@
+"""The log over HTTP: what fills every gap, what a rebuild reads, and what subscribers without Kafka follow.
+
+`GET /v1/log/{partition}` is the truth by position; `GET /v1/log` the same as server-sent events over all partitions.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from schemas.wire import structured
+from services.kernel.auth import requires
+from services.kernel.errors import BadCursor
+from services.kernel.http import decode_cursor, encode_cursor
+from services.kernel.log import recorded
+from services.kernel.placements import Placements
+
+MAX_LINES = 5_000
+COMMENT_EVERY_S = 15.0
+SSE_PAGE = 200
+
+
+def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
+    """The two feed routes of a log, behind `scope`."""
+    router = APIRouter(tags=["log"])
+
+    @router.get(
+        "/v1/log/{partition}",
+        operation_id="readLog",
+        summary="Read a partition of the log from a position on",
+        response_class=Response,
+        responses={200: {"content": {"application/x-ndjson": {}}, "description": "One structured CloudEvent a line"}},
+        dependencies=[Depends(requires(scope))],
+    )
+    async def read_log(
+        request: Request,
+        partition: Annotated[int, Path(ge=0, le=1023)],
+        after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position")] = 0,
+        id: Annotated[str | None, Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events")] = 1_000,
+        wait: Annotated[float, Query(ge=0, le=30, description="Where there is nothing yet, wait so many seconds for it")] = 0,
+    ) -> Response:
+        placement = placements.of_partition(partition)
+        head = await placement.log.check(partition, after, id)
+        if head.position <= after and wait and await placement.heads.wait_beyond(partition, after, wait):
+            head = await placement.log.head(partition)
+        rows = await placement.log.read_raw(partition, after, limit) if head.position > after else []
+        body = b"".join([structured(recorded(row), base_url) + b"\n" for row in rows])
+        headers = {"Log-Head": str(head.position), "Log-Through": head.through.isoformat()}
+        return Response(body, media_type="application/x-ndjson", headers=headers)
+
+    @router.get(
+        "/v1/log",
+        operation_id="followLog",
+        summary="Follow the whole log as server-sent events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}, "description": "`id` is the cursor over all partitions"}},
+        dependencies=[Depends(requires(scope))],
+    )
+    async def follow_log(
+        last_event_id: Annotated[str | None, Header(description="Cursor of the last event seen")] = None,
+        after: Annotated[str | None, Query(max_length=4_000, description="The same cursor, or `now`; absent: from the beginning")] = None,
+    ) -> StreamingResponse:
+        positions = await _positions(placements, last_event_id or after)
+        return StreamingResponse(
+            _events(placements, base_url, positions), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    return router
+
+
+async def _positions(placements: Placements, cursor: str | None) -> dict[int, int]:
+    positions = dict.fromkeys(range(placements.partitions), 0)
+    if cursor == "now":
+        for placement in placements.all:
+            positions.update({partition: head.position for partition, head in (await placement.log.heads()).items()})
+    elif cursor:
+        given: Any = decode_cursor(cursor)
+        try:
+            positions.update(enumerate(msgspec.convert(given, list[int])))
+        except msgspec.ValidationError:
+            raise BadCursor("the cursor is not one of this feed") from None
+    return positions
+
+
+async def _events(placements: Placements, base_url: str, positions: dict[int, int]) -> AsyncIterator[bytes]:
+    """Server-sent events from `positions` on: each partition in order, partitions in turn. Ends when the reader leaves."""
+    yield b"retry: 2000\n\n"
+    news = asyncio.Event()
+    events = [placement.heads.subscribe() for placement in placements.all]
+    watchers = [asyncio.create_task(_forward(event, news)) for event in events]
+    try:
+        while True:
+            news.clear()
+            idle = True
+            for partition, position in positions.items():
+                placement = placements.of_partition(partition)
+                if placement.heads.positions[partition] <= position:
+                    continue
+                for row in await placement.log.read_raw(partition, position, SSE_PAGE):
+                    event = recorded(row)
+                    positions[partition] = event.position
+                    cursor = encode_cursor([positions[number] for number in range(placements.partitions)])
+                    yield b"id: " + cursor.encode() + b"\nevent: " + event.type.encode() + b"\ndata: " + structured(event, base_url) + b"\n\n"
+                    idle = False
+            if idle:
+                try:
+                    async with asyncio.timeout(COMMENT_EVERY_S):
+                        await news.wait()
+                except TimeoutError:
+                    yield b": still here\n\n"
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        for placement, event in zip(placements.all, events, strict=True):
+            placement.heads.unsubscribe(event)
+
+
+async def _forward(event: asyncio.Event, news: asyncio.Event) -> None:
+    while True:
+        await event.wait()
+        event.clear()
+        news.set()
+
+

@@ -1,0 +1,68 @@
+"""One contract for everything long-running: start in order, serve until SIGTERM or SIGINT, stop in reverse, exit in 30 s."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+import uvloop
+
+from services.kernel.errors import SalescycleError
+
+_logger = structlog.get_logger(__name__)
+
+STOP_WITHIN_S = 30.0
+
+
+class Part(Protocol):
+    """Something that runs between `start` and `stop`; `stop` is tolerated twice and after a failed start."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def serve_until_stopped(parts: Sequence[Part], serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Start the parts, run `serve` until it returns or a signal sets its event, then stop the parts in reverse."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    started: list[Part] = []
+    try:
+        for part in parts:
+            started.append(part)
+            await part.start()
+        await serve(stopping)
+    finally:
+        _logger.info("stopping")
+        try:
+            async with asyncio.timeout(STOP_WITHIN_S):
+                for part in reversed(started):
+                    await part.stop()
+        except TimeoutError:
+            _logger.error("stopping took too long; leaving now")
+            os._exit(1)
+        _logger.info("stopped")
+
+
+def stuck(reason: str) -> None:
+    """Leave at once, so that the supervisor starts a fresh process; what was not committed is done again."""
+    _logger.error("nothing moves though there is work; leaving to be started again", reason=reason)
+    sys.stdout.flush()
+    os._exit(70)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> int:
+    """Run a service's main under uvloop; an error on purpose is one clear line and exit code 1, not a traceback."""
+    try:
+        uvloop.run(main())  # type: ignore[arg-type]
+    except SalescycleError as error:
+        _logger.error("cannot run", reason=str(error), code=error.code)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
