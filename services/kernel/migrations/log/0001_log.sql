@@ -1,4 +1,5 @@
 -- expand. Locks: none that exist yet. The log of one service in one placement (ADR-0003).
+-- Names are compared byte by byte (COLLATE "C"), so that PostgreSQL and the programs sort them alike, and batches lock alike.
 
 CREATE TABLE log_partition (
     partition smallint PRIMARY KEY,
@@ -14,7 +15,7 @@ CREATE TABLE stream (
     version integer NOT NULL,
     -- the version before the last append: what compare-and-set compares with
     base_version integer NOT NULL,
-    stream text PRIMARY KEY,
+    stream text COLLATE "C" PRIMARY KEY,
     state json NOT NULL,
     CONSTRAINT version_counts_from_one CHECK (version >= 1)
 ) WITH (fillfactor = 70);
@@ -26,7 +27,7 @@ CREATE TABLE event (
     recorded_at timestamptz NOT NULL,
     version integer NOT NULL,
     partition smallint NOT NULL,
-    stream text NOT NULL,
+    stream text COLLATE "C" NOT NULL,
     type text NOT NULL,
     source text NOT NULL,
     id text NOT NULL,
@@ -40,8 +41,8 @@ COMMENT ON TABLE event IS 'What is appended is what subscribers read; never upda
 CREATE TABLE receipt (
     version integer NOT NULL,
     partition smallint NOT NULL,
-    source text NOT NULL,
-    id text NOT NULL,
+    source text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
     digest bytea NOT NULL,
     stream text NOT NULL,
     implied text[],

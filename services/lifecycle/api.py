@@ -1,0 +1,49 @@
+"""Lifecycle over HTTP: the door in front, everything else in FastAPI behind it."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from services.kernel import http
+from services.kernel.auth import KeyRing
+from services.kernel.feed import feed_router
+from services.kernel.placements import Placements
+from services.lifecycle.door import Door, Receive, Scope, Send
+from services.lifecycle.door_openapi import describe_door
+from services.lifecycle.leads import leads_router
+
+
+class Lifecycle:
+    """The ASGI app. The door is looked for first: its requests pay for no framework."""
+
+    def __init__(self, placements: Placements, keys: KeyRing, base_url: str) -> None:
+        self._door = Door(placements, keys, base_url)
+        self.app = build_app(placements, keys, base_url, self._door)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST":
+            await self._door(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) -> FastAPI:
+    app = FastAPI(
+        title="salescycle lifecycle",
+        version="1",
+        description="Post what happened in a sales cycle; read leads, their history, and the log that everything follows.",
+    )
+    app.state.keys = keys
+    http.install(app, base_url=base_url)
+    # the route answers 405 with the right Allow, and serves the door where the app is mounted without its front
+    app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
+    app.include_router(feed_router(placements, base_url, "events:read"))
+    app.include_router(leads_router(placements, base_url))
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return describe_door(generate())
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app

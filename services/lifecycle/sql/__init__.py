@@ -1,0 +1,1 @@
+"""SQL of lifecycle's reads, one statement a file."""
