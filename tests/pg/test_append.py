@@ -1,0 +1,133 @@
+"""What the log promises a writer: one order, each event once, one bad request fails alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.kernel.draft import Appended
+from services.kernel.errors import IdempotencyMismatch, IllegalTransition, Invalid, VersionConflict
+from tests.support.logs import LeadLog, check_dense, event, opened, prepare
+
+
+@pytest.fixture
+async def log(database: str) -> AsyncIterator[LeadLog]:
+    await prepare(database)
+    async with opened(database) as lead_log:
+        yield lead_log
+
+
+async def test_positions_and_versions_are_dense_under_many_callers(log: LeadLog) -> None:
+    answers = await asyncio.gather(*(log.post_one(event("ActivityLogged", f"L-{n % 17}")) for n in range(500)))
+    check_dense(await log.everything())
+    assert len({(a.partition, a.position) for a in answers}) == 500
+    stored = {(e.stream, e.version): e.position for events in (await log.everything()).values() for e in events}
+    assert all(stored[a.stream, a.version] == a.position for a in answers)
+
+
+async def test_the_same_event_again_gets_the_first_answer(log: LeadLog) -> None:
+    captured = event("Won", "L-1", id="w-1")
+    first = await log.post_one(captured)
+    again = await log.post_one(captured)
+    assert not first.repeated and again.repeated
+    assert (again.position, again.version, again.recorded_at, again.implied) == (
+        first.position, first.version, first.recorded_at, ("LeadCaptured", "Qualified"),
+    )  # fmt: skip
+
+
+async def test_fifty_at_once_are_stored_once(log: LeadLog) -> None:
+    captured = event("LeadCaptured", "L-1", id="c-1")
+    answers = await asyncio.gather(*(log.post_one(captured) for _ in range(50)))
+    assert sum(not answer.repeated for answer in answers) == 1
+    assert {answer.position for answer in answers} == {1}
+
+
+async def test_fifty_at_once_through_two_processes_are_stored_once(log: LeadLog, database: str) -> None:
+    async with opened(database) as other:
+        captured = [event("LeadCaptured", f"L-{n}", id=f"c-{n}") for n in range(40)]
+        await asyncio.gather(*(process.post_one(each) for each in captured for process in (log, other)))
+    everything = await log.everything()
+    check_dense(everything)
+    assert sum(map(len, everything.values())) == 40
+
+
+async def test_another_content_under_the_same_id_is_refused(log: LeadLog) -> None:
+    await log.post_one(event("LeadCaptured", "L-1", id="c-1"))
+    with pytest.raises(IdempotencyMismatch):
+        await log.post_one(event("LeadCaptured", "L-2", id="c-1"))
+
+
+async def test_one_bad_request_of_a_batch_fails_alone(log: LeadLog) -> None:
+    good, bad, after = await log.post(
+        event("LeadCaptured", "L-1"), event("StageEntered", "L-1", data={"stage": "nowhere"}), event("ActivityLogged", "L-1")
+    )
+    assert isinstance(good, Appended) and isinstance(after, Appended)
+    assert isinstance(bad, Invalid) and bad.errors[0].pointer == "/data/stage"
+    assert after.version == 2
+
+
+async def test_exactly_one_of_many_writers_wins_an_expected_version(log: LeadLog, database: str) -> None:
+    await log.post_one(event("LeadCaptured", "L-1"))
+    async with opened(database) as other:
+        outcomes = await asyncio.gather(
+            *(p.post(event("ActivityLogged", "L-1", expectedversion=1)) for p in (log, other) for _ in range(10))
+        )
+    won = [outcome for (outcome,) in outcomes if isinstance(outcome, Appended)]
+    lost = [outcome for (outcome,) in outcomes if isinstance(outcome, VersionConflict)]
+    assert (len(won), len(lost)) == (1, 19)
+    assert {each.extra["current_version"] for each in lost} == {2}
+
+
+async def test_a_refusal_never_rests_on_an_old_memory(log: LeadLog, database: str) -> None:
+    await log.post_one(event("LeadCaptured", "L-1"))
+    async with opened(database) as other:
+        await other.post_one(event("ActivityLogged", "L-1"))
+    answer = await log.post_one(event("ActivityLogged", "L-1", expectedversion=2))
+    assert answer.version == 3
+
+
+async def test_a_strict_caller_is_told_what_is_normal_next(log: LeadLog) -> None:
+    await log.post_one(event("LeadCaptured", "L-1"))
+    with pytest.raises(IllegalTransition) as refused:
+        await log.post_one(event("Won", "L-1"), strict=True)
+    assert "Qualified" in refused.value.extra["normal_next"]
+    assert refused.value.extra["state"]["phase"] == "opportunity"
+    assert (await log.state("L-1"))["version"] == 1
+
+
+async def test_an_atomic_batch_is_stored_whole_or_not_at_all(log: LeadLog) -> None:
+    group = (event("LeadCaptured", "L-1"), event("LeadCaptured", "L-2", expectedversion=7))
+    (outcome,) = await log.committer.submit([group])
+    assert isinstance(outcome, VersionConflict)
+    assert sum(map(len, (await log.everything()).values())) == 0
+    (outcome,) = await log.committer.submit([(event("LeadCaptured", "L-1"), event("LeadCaptured", "L-2"))])
+    assert isinstance(outcome, list) and len(outcome) == 2
+
+
+async def test_a_late_event_refolds_the_lead_as_if_it_had_come_in_time(log: LeadLog) -> None:
+    await log.post_one(event("LeadCaptured", "L-1", "2026-01-01T00:00:00Z"))
+    won = await log.post_one(event("Won", "L-1", "2026-03-01T00:00:00Z"))
+    assert won.implied == ("Qualified",)
+    late = await log.post_one(event("Qualified", "L-1", "2026-02-01T00:00:00Z"))
+    assert (late.version, late.implied, late.anomaly) == (3, (), None)
+    state = await log.state("L-1")
+    assert "implied" not in state
+    assert (state["phase"], state["outcome"]) == ("transaction", "won")
+
+
+async def test_a_late_event_after_a_restart_refolds_from_the_store(log: LeadLog, database: str) -> None:
+    await log.post(event("LeadCaptured", "L-1", "2026-01-01T00:00:00Z"), event("Won", "L-1", "2026-03-01T00:00:00Z"))
+    async with opened(database) as restarted:
+        await restarted.post_one(event("Lost", "L-1", "2026-02-01T00:00:00Z"))
+        state = await restarted.state("L-1")
+    assert state["outcome"] == "won"
+    assert [each["type"] for each in state["anomalies"]] == ["Won"]
+
+
+async def test_the_log_cannot_be_changed_by_its_writer(log: LeadLog) -> None:
+    import asyncpg
+
+    await log.post_one(event("LeadCaptured", "L-1"))
+    for statement in ("UPDATE event SET type = 'x'", "DELETE FROM event", "UPDATE receipt SET id = 'x'", "DELETE FROM receipt", "TRUNCATE event"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await log.log.pool.execute(statement)

@@ -1,0 +1,125 @@
+"""A log of leads in a fresh database, without HTTP: what the tests of committer, log, relay and consumer stand on."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import asyncpg
+
+from schemas.codec import parse_event
+from schemas.envelope import Event, Recorded
+from schemas.pipelines import Pipelines
+from services.kernel.clock import utc_now
+from services.kernel.committer import Committer
+from services.kernel.draft import Appended
+from services.kernel.errors import SalescycleError
+from services.kernel.log import Log, lay_out
+from services.kernel.migrate import LOG, migrate
+from services.lifecycle.domain.lead import LeadDecider
+
+PIPELINES = Pipelines.parse(
+    {
+        "six-phase.yaml": """
+            {name: six-phase, version: 1, default: true, stages: [
+              {name: opportunity, phase: opportunity}, {name: qualify, phase: qualify},
+              {name: sales-process, phase: sales_process}, {name: transaction, phase: transaction},
+              {name: management, phase: management}, {name: upgrade, phase: upgrade}]}""",
+        "board.yaml": """
+            {name: board, version: 1, stages: [
+              {name: prospecting, phase: opportunity}, {name: engaging, phase: sales_process, entry: [owner]}]}""",
+    }
+)
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "LeadCaptured": {"source_channel": "web"},
+    "Qualified": {},
+    "Won": {"value": {"amount": "100.00", "currency": "EUR"}},
+    "Lost": {"reason": "price"},
+    "UpgradeDue": {"due_at": "2026-06-01T00:00:00Z", "basis": "product_age"},
+    "StageEntered": {"stage": "sales-process"},
+    "ActivityLogged": {"kind": "call", "direction": "out"},
+    "ValueChanged": {"value": {"amount": "5.00", "currency": "EUR"}},
+}
+_ids = count(1)
+
+
+def event(
+    type_name: str,
+    lead: str,
+    time: str = "2026-01-05T10:00:00Z",
+    *,
+    id: str | None = None,
+    data: dict[str, Any] | None = None,
+    **attributes: Any,
+) -> Event:
+    """A valid event as the door would make it."""
+    document = {
+        "specversion": "1.0", "id": id or f"e-{next(_ids)}", "source": "/tests", "type": type_name, "subject": f"lead/{lead}",
+        "time": time, "data": EXAMPLES[type_name] if data is None else data, **attributes,
+    }  # fmt: skip
+    return parse_event(document, utc_now())
+
+
+class LeadLog:
+    """One placement with a committer; `post` answers like the door does."""
+
+    def __init__(self, log: Log, committer: Committer) -> None:
+        self.log = log
+        self.committer = committer
+
+    async def post(self, *events: Event, strict: bool = False) -> list[Appended | SalescycleError]:
+        outcomes = await self.committer.submit([(each,) for each in events], strict=strict)
+        return [outcome if isinstance(outcome, SalescycleError) else outcome[0] for outcome in outcomes]
+
+    async def post_one(self, event: Event, *, strict: bool = False) -> Appended:
+        (outcome,) = await self.post(event, strict=strict)
+        if isinstance(outcome, SalescycleError):
+            raise outcome
+        return outcome
+
+    async def everything(self) -> dict[int, list[Recorded]]:
+        return {partition: await self.log.read(partition, 0, 1_000_000) for partition in self.log.owned}
+
+    async def state(self, lead: str) -> dict[str, Any]:
+        import msgspec
+
+        row = await self.log.pool.fetchrow("SELECT version, state FROM stream WHERE stream = $1", f"lead/{lead}")
+        assert row is not None
+        fold: dict[str, Any] = msgspec.json.decode(row["state"])["fold"]
+        return {"version": row["version"], **fold}
+
+
+async def prepare(url: str, partitions: Sequence[int] = range(12), schema: str = "lifecycle") -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await migrate(connection, schema, [LOG])
+        await lay_out(connection, schema, list(partitions))
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def opened(url: str, *, partitions: int = 12, **options: Any) -> AsyncIterator[LeadLog]:
+    """Another process's view of the same log, as far as a process matters: its own pool, queue and cache."""
+    log = await Log.open(
+        "default", url, schema="lifecycle", partitions=partitions, owned=range(partitions), pool_size=6
+    )
+    committer = Committer(log, {"lead": LeadDecider(PIPELINES)}, **options)
+    await committer.start()
+    try:
+        yield LeadLog(log, committer)
+    finally:
+        await committer.stop(drain_s=5)
+        await log.close()
+
+
+def check_dense(partitions: dict[int, list[Recorded]]) -> None:
+    """Positions are 1, 2, 3 … in each partition, versions 1, 2, 3 … in each stream, and recorded_at never falls."""
+    versions: dict[str, int] = {}
+    for number, events in partitions.items():
+        assert [each.position for each in events] == list(range(1, len(events) + 1)), f"partition {number} is not dense"
+        assert [each.recorded_at for each in events] == sorted(each.recorded_at for each in events)
+        for each in events:
+            assert each.version == versions.get(each.stream, 0) + 1, f"{each.stream} goes on at {each.version}"
+            versions[each.stream] = each.version
