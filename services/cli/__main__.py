@@ -1,0 +1,50 @@
+"""The `salescycle` command. Each command is a function of a module of its own; here they only get their names."""
+
+import sys
+
+import asyncpg
+import httpx
+import typer
+from rich.console import Console
+
+from services.cli import keys, migrate, topics, up
+from services.cli.machine import CannotStart
+from services.kernel.errors import SalescycleError
+
+commands = typer.Typer(
+    name="salescycle",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The sales lifecycle on an event log: start it, feed it, look at it, prove it.",
+)
+commands.command()(up.up)
+commands.command()(up.down)
+commands.command()(up.reset)
+commands.command()(migrate.migrate)
+commands.add_typer(topics.app, name="topics")
+commands.add_typer(keys.app, name="keys")
+
+
+def app() -> None:
+    """Run one command. What stands in its way is one clear message and exit code 1, never a traceback."""
+    try:
+        commands()
+    except (CannotStart, SalescycleError) as refused:
+        _complain(str(refused))
+    except httpx.ConnectError as refused:
+        _complain(
+            f"Nothing answers at {refused.request.url}. Start the system here with `make up`, or name it: SALESCYCLE_LIFECYCLE_URL, SALESCYCLE_PROJECTIONS_URL"
+        )
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+        _complain("PostgreSQL does not let us in: check the user and password in SALESCYCLE_POSTGRES__URL")
+    except (OSError, asyncpg.CannotConnectNowError) as refused:
+        _complain(f"A server cannot be reached: {refused}. `salescycle doctor` looks at each of them")
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    app()
