@@ -114,6 +114,11 @@ class KeyRing:
             raise Forbidden(f"The key {principal.key_id} lacks the scope {scope}.")
         return principal
 
+    def cursor_key(self) -> bytes | None:
+        """A key for signing page cursors, the same in every process that reads this file; None before there is one."""
+        self._reload()
+        return hmac.digest(self._pepper, b"page cursors", "sha256") if self._pepper else None
+
     def _check(self, header: str | None) -> Principal:
         scheme, _, token = (header or "").partition(" ")
         if scheme.lower() != "bearer" or not token:

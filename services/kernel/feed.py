@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 from schemas.wire import structured
 from services.kernel.auth import requires
 from services.kernel.errors import BadCursor
-from services.kernel.http import decode_cursor, encode_cursor
+from services.kernel.http import decode_cursor, encode_cursor, strict_query
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 
@@ -34,10 +34,9 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         summary="Read a partition of the log from a position on",
         response_class=Response,
         responses={200: {"content": {"application/x-ndjson": {}}, "description": "One structured CloudEvent a line"}},
-        dependencies=[Depends(requires(scope))],
+        dependencies=[Depends(requires(scope)), Depends(strict_query)],
     )
     async def read_log(
-        request: Request,
         partition: Annotated[int, Path(ge=0, le=1023)],
         after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position")] = 0,
         id: Annotated[str | None, Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log")] = None,
@@ -59,15 +58,16 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         summary="Follow the whole log as server-sent events",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {}}, "description": "`id` is the cursor over all partitions"}},
-        dependencies=[Depends(requires(scope))],
+        dependencies=[Depends(requires(scope)), Depends(strict_query)],
     )
     async def follow_log(
+        request: Request,
         last_event_id: Annotated[str | None, Header(description="Cursor of the last event seen")] = None,
         after: Annotated[str | None, Query(max_length=4_000, description="The same cursor, or `now`; absent: from the beginning")] = None,
     ) -> StreamingResponse:
         positions = await _positions(placements, last_event_id or after)
         return StreamingResponse(
-            _events(placements, base_url, positions), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            _events(placements, base_url, positions, request.app.state.draining), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
     return router
@@ -87,14 +87,18 @@ async def _positions(placements: Placements, cursor: str | None) -> dict[int, in
     return positions
 
 
-async def _events(placements: Placements, base_url: str, positions: dict[int, int]) -> AsyncIterator[bytes]:
+async def _events(
+    placements: Placements, base_url: str, positions: dict[int, int], draining: asyncio.Event
+) -> AsyncIterator[bytes]:
     """Server-sent events from `positions` on: each partition in order, partitions in turn. Ends when the reader leaves."""
     yield b"retry: 2000\n\n"
+    loop = asyncio.get_running_loop()
+    silent_since: float | None = None
     news = asyncio.Event()
     events = [placement.heads.subscribe() for placement in placements.all]
     watchers = [asyncio.create_task(_forward(event, news)) for event in events]
     try:
-        while True:
+        while not draining.is_set():
             news.clear()
             idle = True
             for partition, position in positions.items():
@@ -108,11 +112,15 @@ async def _events(placements: Placements, base_url: str, positions: dict[int, in
                     yield b"id: " + cursor.encode() + b"\nevent: " + event.type.encode() + b"\ndata: " + structured(event, base_url) + b"\n\n"
                     idle = False
             if idle:
-                try:
-                    async with asyncio.timeout(COMMENT_EVERY_S):
+                silent_since = silent_since or loop.time()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):  # so that draining is noticed
                         await news.wait()
-                except TimeoutError:
+                if loop.time() - silent_since > COMMENT_EVERY_S:
+                    silent_since = None
                     yield b": still here\n\n"
+            else:
+                silent_since = None
     finally:
         for watcher in watchers:
             watcher.cancel()
@@ -123,7 +131,7 @@ async def _events(placements: Placements, base_url: str, positions: dict[int, in
 async def _forward(event: asyncio.Event, news: asyncio.Event) -> None:
     while True:
         await event.wait()
-        event.clear()
         news.set()
+        event.clear()
 
 

@@ -61,7 +61,11 @@ class HttpSettings(Part):
 
 class KernelSettings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="SALESCYCLE_", env_nested_delimiter="__", frozen=True, extra="ignore", secrets_dir=None
+        env_prefix="SALESCYCLE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,  # SALESCYCLE_LIFECYCLE__PORT alone keeps the other defaults
+        frozen=True,
+        extra="ignore",
     )
 
     postgres: PostgresSettings = PostgresSettings()

@@ -10,10 +10,11 @@ import structlog
 from services.kernel import http
 from services.kernel.auth import KeyRing
 from services.kernel.clock import random_token
+from services.kernel.management import Management
 from services.kernel.placements import Placements
 from services.kernel.run import run, serve_until_stopped
 from services.kernel.telemetry import configure_logging
-from services.lifecycle.api import Lifecycle
+from services.lifecycle.api import lifecycle
 from services.lifecycle.domain.lead import LeadDecider
 from services.lifecycle.pipelines import load_pipelines
 from services.lifecycle.settings import SCHEMA, Settings
@@ -42,9 +43,9 @@ async def main() -> None:
 
     async def serve(stopping: asyncio.Event) -> None:
         _logger.info("lifecycle serves", address=base_url, pipelines=pipelines.names())
-        await http.serve(Lifecycle(placements, keys, base_url), settings.lifecycle, stopping, why_not_ready)
+        await http.serve(lifecycle(placements, keys, base_url), settings.lifecycle, stop=stopping)
 
-    await serve_until_stopped([placements], serve)
+    await serve_until_stopped([placements, Management(settings.lifecycle, why_not_ready)], serve)
 
 
 if __name__ == "__main__":

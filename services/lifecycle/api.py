@@ -9,23 +9,15 @@ from services.kernel import http
 from services.kernel.auth import KeyRing
 from services.kernel.feed import feed_router
 from services.kernel.placements import Placements
-from services.lifecycle.door import Door, Receive, Scope, Send
+from services.lifecycle.door import Door
 from services.lifecycle.door_openapi import describe_door
 from services.lifecycle.leads import leads_router
 
 
-class Lifecycle:
+def lifecycle(placements: Placements, keys: KeyRing, base_url: str) -> http.Doors:
     """The ASGI app. The door is looked for first: its requests pay for no framework."""
-
-    def __init__(self, placements: Placements, keys: KeyRing, base_url: str) -> None:
-        self._door = Door(placements, keys, base_url)
-        self.app = build_app(placements, keys, base_url, self._door)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/v1/events" and scope["method"] == "POST":
-            await self._door(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+    door = Door(placements, keys, base_url)
+    return http.Doors(build_app(placements, keys, base_url, door), {("POST", "/v1/events"): door})
 
 
 def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) -> FastAPI:
@@ -35,8 +27,8 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
         description="Post what happened in a sales cycle; read leads, their history, and the log that everything follows.",
     )
     app.state.keys = keys
-    http.install(app, base_url=base_url)
-    # the route answers 405 with the right Allow, and serves the door where the app is mounted without its front
+    http.install(app, base_url=base_url, cursor_key=keys.cursor_key())
+    # so that another method there is 405 with the right Allow
     app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
     app.include_router(feed_router(placements, base_url, "events:read"))
     app.include_router(leads_router(placements, base_url))

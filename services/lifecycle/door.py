@@ -5,7 +5,7 @@ A single event, a batch, and a stream of lines take the same way; only framing d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
@@ -16,31 +16,30 @@ from schemas.envelope import Event
 from services.kernel.auth import KeyRing
 from services.kernel.clock import utc_now
 from services.kernel.draft import Appended
-from services.kernel.errors import Flaw, Invalid, Malformed, Overloaded, SalescycleError, TooComplex, TooDeep
-from services.kernel.http import body_of_request, problem, request_trace_id
-from services.kernel.http_transport import BodyTooLarge, UnsupportedMediaType
+from services.kernel.errors import Flaw, Invalid, Overloaded, SalescycleError
+from services.kernel.http import MAX_BATCH_BYTES, MAX_SINGLE_BYTES, header, media_type, problem_members, read_body, trace_id_of
+from services.kernel.http_errors import BodyTooLarge
+from services.kernel.http_request import RawHeaders, Receive, decode_json, negotiate, refused
 from services.kernel.placements import Placements
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
-SINGLE = frozenset({b"application/cloudevents+json", b"application/json"})
-BATCH = b"application/cloudevents-batch+json"
-LINES = b"application/x-ndjson"
+SINGLE = ("application/cloudevents+json", "application/json")
+BATCH = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
 
-SINGLE_BYTES = 2 * 2**20
-BATCH_BYTES = 16 * 2**20
 BATCH_EVENTS = 1_000
+BATCH_MEMBERS = 99_999
 LINES_AT_ONCE = 500
 PATIENCE_WITH_OVERLOAD_S = 10.0
 
-_JSON_ERRORS: dict[str, type[Malformed]] = {"too-deep": TooDeep, "too-complex": TooComplex}
 _encode = msgspec.json.Encoder().encode
 
 
 class Door:
-    """The ASGI endpoint. `base_url` starts problem types and `Location`."""
+    """The ASGI endpoint. `base_url` starts the problem types of a batch's items. Lets errors out, as problems to be."""
 
     def __init__(self, placements: Placements, keys: KeyRing, base_url: str) -> None:
         self._placements = placements
@@ -48,103 +47,96 @@ class Door:
         self._base_url = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        try:
-            authorization = headers.get(b"authorization")
-            self._keys.authorise(authorization.decode("latin-1") if authorization else None, "events:write")
-            kind = _media_type(headers)
-            strict = b"handling=strict" in headers.get(b"prefer", b"")
-            if kind in SINGLE:
-                status, extra, body = await self._single(headers, receive, strict)
-            elif kind == BATCH:
-                atomic = b"atomic=true" in scope.get("query_string", b"")
-                status, extra, body = await self._batch(headers, receive, strict, atomic)
-            else:
-                await self._lines(receive, send, strict)
-                return
-        except SalescycleError as error:
-            status, extra, body = problem(error, self._base_url, request_trace_id(headers))
-        await send({"type": "http.response.start", "status": status, "headers": [*extra, (b"content-length", b"%d" % len(body))]})
+        headers: RawHeaders = scope["headers"]
+        authorization = header(headers, b"authorization")
+        self._keys.authorise(authorization.decode("latin-1") if authorization else None, "events:write")
+        kind = media_type(header(headers, b"content-type"), (*SINGLE, BATCH, LINES))
+        strict = b"handling=strict" in (header(headers, b"prefer") or b"")
+        if kind == LINES:
+            _accepts(headers, LINES)
+            await self._lines(headers, receive, send, strict)
+            return
+        _accepts(headers, "application/json")
+        if kind == BATCH:
+            status, extra, body = await self._batch(scope, receive, strict)
+        else:
+            status, extra, body = await self._single(headers, receive, strict)
+        extra += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": extra})
         await send({"type": "http.response.body", "body": body})
 
-    async def _single(
-        self, headers: Mapping[bytes, bytes], receive: Receive, strict: bool
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        event = parse(await body_of_request(headers, receive, SINGLE_BYTES))
+    async def _single(self, headers: RawHeaders, receive: Receive, strict: bool) -> Answer:
+        event = parse(await read_body(headers, receive, MAX_SINGLE_BYTES))
         precondition = _precondition(headers)
         if precondition is not None:
             event = msgspec.structs.replace(event, expected_version=precondition)
         answer = await self._placements.append_one(event, strict=strict)
         location = f"/v1/{_route(answer.stream)}/events/{answer.version}".encode()
-        return (
-            200 if answer.repeated else 201,
-            [
-                (b"content-type", b"application/json"),
-                (b"location", location),
-                (b"etag", b'"%d"' % answer.version),
-            ],
-            answer_body(answer),
-        )
+        extra = [(b"location", location), (b"etag", b'"%d"' % answer.version)]
+        return 200 if answer.repeated else 201, extra, answer_body(answer)
 
-    async def _batch(
-        self, headers: Mapping[bytes, bytes], receive: Receive, strict: bool, atomic: bool
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        """One result an item, in order; with `atomic` all are stored or none."""
-        document = decode(await body_of_request(headers, receive, BATCH_BYTES), max_depth=33, max_members=99_999)
+    async def _batch(self, scope: Scope, receive: Receive, strict: bool) -> Answer:
+        """One result an item, in order; with `atomic=true` all are stored or none."""
+        headers: RawHeaders = scope["headers"]
+        atomic = _atomic(scope.get("query_string", b""))
+        raw = await read_body(headers, receive, MAX_BATCH_BYTES)
+        try:
+            document = ijson.decode(raw, max_depth=ijson.MAX_DEPTH + 1, max_members=BATCH_MEMBERS)
+        except ijson.Refused as refusal:
+            raise refused(raw, refusal) from None
         if not isinstance(document, list):
             raise _flawed("", "a batch is an array of events")
         if not document:
             raise _flawed("", "a batch needs at least one event")
         if len(document) > BATCH_EVENTS:
             raise _flawed("", f"a batch holds at most {BATCH_EVENTS} events")
-        now = utc_now()
-        parsed: list[Event | SalescycleError] = []
-        for index, item in enumerate(document):
-            try:
-                parsed.append(_parsed(item, now))
-            except Invalid as refusal:
-                if atomic:
-                    raise Invalid(
-                        f"item {index} is refused, so nothing was stored",
-                        errors=[Flaw(f"/{index}{flaw.pointer}", flaw.detail) for flaw in refusal.errors],
-                    ) from None
-                parsed.append(refusal)
-        events = [event for event in parsed if isinstance(event, Event)]
-        answers: list[Appended | SalescycleError]
+        parsed = [_tried(item) for item in document]
         if atomic:
-            answers = list(await self._placements.append_together(events, strict=strict))
+            answers: list[Appended | SalescycleError] = list(await self._together(parsed, strict))
         else:
+            events = [event for event in parsed if isinstance(event, Event)]
             answers = await self._placements.append_each(events, strict=strict) if events else []
         following = iter(answers)
         results = [next(following) if isinstance(each, Event) else each for each in parsed]
-        body = b"[" + b",".join([self._item(result) for result in results]) + b"]"
-        return 200, [(b"content-type", b"application/json")], body
+        trace_id = trace_id_of(headers)
+        body = b"[" + b",".join([self._item(result, trace_id) for result in results]) + b"]"
+        return 200, [], body
 
-    async def _lines(self, receive: Receive, send: Send, strict: bool) -> None:
+    async def _together(self, parsed: list[Event | SalescycleError], strict: bool) -> list[Appended]:
+        events = []
+        for index, each in enumerate(parsed):
+            if isinstance(each, SalescycleError):
+                flaws = [Flaw(f"/{index}{flaw.pointer}", flaw.detail) for flaw in each.errors]
+                raise Invalid(f"item {index} is refused, so nothing was stored", errors=flaws)
+            events.append(each)
+        return await self._placements.append_together(events, strict=strict)
+
+    async def _lines(self, headers: RawHeaders, receive: Receive, send: Send, strict: bool) -> None:
         """Answer every line with a line, as it is stored; a client that was cut off sends the whole again, safely."""
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", LINES)]})
+        trace_id = trace_id_of(headers)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", LINES.encode())]})
         batch: list[bytes] = []
         async for line in _split_lines(receive):
             batch.append(line)
             if len(batch) >= LINES_AT_ONCE:
-                await send({"type": "http.response.body", "body": await self._store_lines(batch, strict), "more_body": True})
+                await send({"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True})
                 batch = []
         if batch:
-            await send({"type": "http.response.body", "body": await self._store_lines(batch, strict), "more_body": True})
+            await send({"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _store_lines(self, lines: list[bytes], strict: bool) -> bytes:
+    async def _store(self, lines: list[bytes], strict: bool, trace_id: str) -> bytes:
         parsed: list[Event | SalescycleError] = []
         for line in lines:
             try:
-                if len(line) > SINGLE_BYTES:
-                    raise BodyTooLarge(f"a line may hold {SINGLE_BYTES} bytes")
+                if len(line) > MAX_SINGLE_BYTES:
+                    raise BodyTooLarge(f"a line may hold {MAX_SINGLE_BYTES} bytes")
                 parsed.append(parse(line))
             except SalescycleError as refusal:
                 parsed.append(refusal)
         events = [event for event in parsed if isinstance(event, Event)]
         answers = iter(await self._patiently(events, strict) if events else [])
-        return b"".join([self._item(next(answers) if isinstance(each, Event) else each) + b"\n" for each in parsed])
+        return b"".join([self._item(next(answers) if isinstance(each, Event) else each, trace_id) + b"\n" for each in parsed])
 
     async def _patiently(self, events: list[Event], strict: bool) -> list[Appended | SalescycleError]:
         """A stream of lines is its own back-pressure: where the queue is full, it waits rather than refuses."""
@@ -158,33 +150,31 @@ class Door:
                 await asyncio.sleep(0.05)
                 waited += 0.05
 
-    def _item(self, result: Appended | SalescycleError) -> bytes:
+    def _item(self, result: Appended | SalescycleError, trace_id: str) -> bytes:
         """The single answer or the problem, with its `status`."""
         if isinstance(result, Appended):
             return answer_body(result)[:-1] + (b',"status":200}' if result.repeated else b',"status":201}')
-        return problem(result, self._base_url, None)[2]
-
-
-def decode(raw: bytes, *, max_depth: int = 32, max_members: int = 10_000) -> Any:
-    """I-JSON or a refusal."""
-    try:
-        return ijson.decode(raw, max_depth=max_depth, max_members=max_members)
-    except ijson.Refused as refused:
-        raise _JSON_ERRORS.get(refused.code, Malformed)(refused.detail) from None
+        return _encode(problem_members(result, self._base_url, trace_id))
 
 
 def parse(raw: bytes) -> Event:
     """One event from its bytes. Raises Malformed or Invalid."""
-    return _parsed(decode(raw), utc_now())
+    return _parsed(decode_json(raw))
 
 
-def _parsed(document: Any, now: Any) -> Event:
+def _parsed(document: Any) -> Event:
     try:
-        return parse_event(document, now)
+        return parse_event(document, utc_now())
     except Rejected as rejected:
-        raise Invalid(
-            "the event breaks a rule of its schema", errors=[Flaw(pointer, detail) for pointer, detail in rejected.errors]
-        ) from None
+        flaws = [Flaw(pointer, detail) for pointer, detail in rejected.errors]
+        raise Invalid("The event breaks a rule of its schema.", errors=flaws) from None
+
+
+def _tried(document: Any) -> Event | SalescycleError:
+    try:
+        return _parsed(document)
+    except Invalid as refusal:
+        return refusal
 
 
 def answer_body(answer: Appended) -> bytes:
@@ -200,29 +190,32 @@ def answer_body(answer: Appended) -> bytes:
     return body + b"}"
 
 
-def _media_type(headers: Mapping[bytes, bytes]) -> bytes:
-    """The media type of the body. Raises UnsupportedMediaType, with what the door takes."""
-    raw = headers.get(b"content-type", b"")
-    kind = raw.partition(b";")[0].strip().lower()
-    if kind not in SINGLE and kind != BATCH and kind != LINES:
-        raise UnsupportedMediaType(
-            "send application/cloudevents+json, application/cloudevents-batch+json or application/x-ndjson"
-        )
-    if b"charset=" in raw.lower() and b"utf-8" not in raw.lower():
-        raise UnsupportedMediaType("JSON is UTF-8", code="unsupported-charset")
-    return kind
+def _accepts(headers: RawHeaders, offer: str) -> None:
+    """Raises NotAcceptable where the caller cannot read what we would answer; problems are given to everyone."""
+    accept = header(headers, b"accept")
+    if accept is not None:
+        negotiate(accept.decode("latin-1"), (offer,))
 
 
-def _precondition(headers: Mapping[bytes, bytes]) -> int | None:
+def _atomic(query: bytes) -> bool:
+    """The only parameter of the door. Raises Invalid for any other."""
+    if not query:
+        return False
+    if query not in (b"atomic=true", b"atomic=false"):
+        raise _flawed("/query", "the only parameter is atomic, true or false, once")
+    return query == b"atomic=true"
+
+
+def _precondition(headers: RawHeaders) -> int | None:
     """The expected version that `If-Match` or `If-None-Match` asks for; None without either. Raises Invalid."""
-    if headers.get(b"if-none-match", b"").strip() == b"*":
+    if (header(headers, b"if-none-match") or b"").strip() == b"*":
         return 0
-    match = headers.get(b"if-match")
+    match = header(headers, b"if-match")
     if match is None:
         return None
     text = match.strip().strip(b'"')
     if not text.isdigit() or len(text) > 10:
-        raise _flawed("", 'If-Match holds the version of the stream in quotes, as the ETag gave it: "3"')
+        raise _flawed("/header/if-match", 'If-Match holds the version of the stream in quotes, as the ETag gave it: "3"')
     return int(text)
 
 
@@ -242,13 +235,13 @@ async def _split_lines(receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return
+            return  # the half line that came last is not stored; everything before it is
         more = message.get("more_body", False)
         *lines, rest = (rest + message.get("body", b"")).split(b"\n")
         for line in lines:
             if line.strip():
                 yield line
-        if len(rest) > SINGLE_BYTES + 65_536:
+        if len(rest) > MAX_SINGLE_BYTES:
             yield rest
             return
     if rest.strip():

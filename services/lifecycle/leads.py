@@ -11,13 +11,12 @@ from fastapi.responses import Response
 from schemas.wire import structured
 from services.kernel.auth import requires
 from services.kernel.errors import BadCursor, NotFound
-from services.kernel.http import decode_cursor, encode_cursor, next_link
+from services.kernel.http import Limit, decode_cursor, encode_cursor, next_link, strict_query
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 from services.kernel.sql_files import sql
 
 LeadId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="The lead's id, without `lead/`")]
-Limit = Annotated[int, Query(ge=1, le=500, description="At most so many")]
 Cursor = Annotated[str | None, Query(max_length=4_000, description="`next_cursor` of the page before")]
 
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 def leads_router(placements: Placements, base_url: str) -> APIRouter:
     """The routes below `/v1/leads`, behind `events:read`."""
-    router = APIRouter(tags=["leads"], dependencies=[Depends(requires("events:read"))])
+    router = APIRouter(tags=["leads"], dependencies=[Depends(requires("events:read")), Depends(strict_query)])
 
     @router.get("/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=_JSON)
     async def list_leads(
@@ -43,7 +42,7 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
         rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
         following = encode_cursor(rows[limit - 1]["stream"]) if len(rows) > limit else None
         body = b'{"leads":[' + b",".join(_lead(row) for row in rows[:limit]) + b'],"next_cursor":' + _encode(following) + b"}"
-        return Response(body, media_type="application/json", headers=next_link(request, following))
+        return Response(body, media_type="application/json", headers=_link(request, following))
 
     @router.get("/v1/leads/{id}", operation_id="getLead", summary="The state of one lead", response_class=Response, responses=_JSON)
     async def get_lead(id: LeadId) -> Response:
@@ -69,7 +68,7 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
         following = encode_cursor(events[limit - 1].version) if len(events) > limit else None
         page = b",".join(structured(event, base_url) for event in events[:limit])
         body = b'{"events":[' + page + b'],"next_cursor":' + _encode(following) + b"}"
-        return Response(body, media_type="application/json", headers=next_link(request, following))
+        return Response(body, media_type="application/json", headers=_link(request, following))
 
     @router.get(
         "/v1/leads/{id}/events/{version}", operation_id="getLeadEvent", summary="One event of a lead",
@@ -97,6 +96,10 @@ def _lead(row: asyncpg.Record) -> bytes:
     fold: dict[str, Any] = msgspec.json.decode(row["state"])["fold"]
     head = {"id": row["stream"].partition("/")[2], "version": row["version"], "partition": row["partition"]}
     return _encode({**head, "outcome": "open", **fold})
+
+
+def _link(request: Request, cursor: str | None) -> dict[str, str]:
+    return {"Link": next_link(request, cursor)} if cursor else {}
 
 
 def _after(cursor: str | None, kind: type[Any]) -> Any:

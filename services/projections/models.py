@@ -1,0 +1,22 @@
+"""The read models of this service. A new one is a module of its own, and a line here."""
+
+from collections.abc import Callable
+
+from schemas.pipelines import Pipelines
+from services.kernel.checkpoint import ReadModel
+from services.kernel.configuration import read_documents
+from services.kernel.errors import NotFound
+from services.kernel.settings import KernelSettings
+from services.projections.pipeline.model import pipeline_model
+
+MODELS: dict[str, Callable[[Pipelines, str], ReadModel]] = {
+    "pipeline": pipeline_model,
+}
+
+
+def make_model(name: str, settings: KernelSettings) -> ReadModel:
+    """A fresh instance, with an empty memory: each generation that is filled has its own. Raises NotFound."""
+    if name not in MODELS:
+        raise NotFound(f"there is no read model {name}; there are: {', '.join(sorted(MODELS))}")
+    pipelines = Pipelines.parse(read_documents(settings.pipelines_dir, ".yaml"))
+    return MODELS[name](pipelines, settings.reporting_zone)

@@ -1,0 +1,144 @@
+"""Builds a second generation of a read model beside the one that serves, from the log's first event on, and swaps it in.
+
+The old one serves until the swap and stays until it is dropped; rolling back is the same swap, after it has caught up. A
+rebuild that was interrupted goes on where it stopped.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import structlog
+
+from schemas.envelope import Recorded
+from services.kernel import checkpoint
+from services.kernel.apply import Partition
+from services.kernel.checkpoint import ReadModel
+from services.kernel.errors import NotFound, SalescycleError
+from services.kernel.feed_client import FeedClient
+
+_logger = structlog.get_logger(__name__)
+
+BATCH_EVENTS = 20_000
+"""Larger than live batches: a lead that recurs in a batch is written once."""
+
+PARTITIONS_AT_ONCE = 2
+
+Progress = Callable[[int, int, int], None]
+"""Called with (partition, position reached, head)."""
+
+
+class Rebuild:
+    """One rebuild or roll-back of `model`, reading `feed`."""
+
+    def __init__(self, pool: asyncpg.Pool, model: ReadModel, feed: FeedClient, partitions: int, progress: Progress) -> None:
+        self._pool = pool
+        self._model = model
+        self._feed = feed
+        self._partitions = partitions
+        self._progress = progress
+
+    async def build(self) -> int:
+        """Fill a new generation (or one that was left unfinished), index it, and swap it in. Returns its number."""
+        async with self._pool.acquire() as alone:
+            # a session lock on a connection of our own: it goes when we go
+            if not await alone.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", f"rebuild {self._model.name}"):
+                raise SalescycleError(f"another rebuild of {self._model.name} is under way")
+            await checkpoint.ensure_live(self._pool, self._model, self._partitions)
+            generation = await self._unfinished() or await self._new()
+            await self._fill(generation)
+            await self._index(generation)
+            await self._swap(generation)
+            await alone.fetchval("SELECT pg_advisory_unlock(hashtext($1))", f"rebuild {self._model.name}")
+        return generation
+
+    async def roll_back(self) -> int:
+        """Make the generation that was live before the newest swap live again, once it has caught up."""
+        generation = await self._pool.fetchval(
+            "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY swapped_at DESC LIMIT 1", self._model.name
+        )
+        if generation is None:
+            raise NotFound(f"{self._model.name} has no older generation to go back to")
+        await self._fill(int(generation))
+        await self._swap(int(generation))
+        return int(generation)
+
+    async def drop_old(self) -> list[int]:
+        """Drop every generation that is neither live nor being built; returns their numbers."""
+        rows = await self._pool.fetch("SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY 1", self._model.name)
+        async with self._pool.acquire() as connection:
+            for (generation,) in rows:
+                await checkpoint.drop_generation(connection, self._model.name, generation)
+        return [row[0] for row in rows]
+
+    async def _unfinished(self) -> int | None:
+        number: int | None = await self._pool.fetchval(
+            "SELECT max(generation) FROM generation WHERE model = $1 AND state = 'building'", self._model.name
+        )
+        if number is not None:
+            _logger.info("going on with an unfinished rebuild", model=self._model.name, generation=number)
+        return number
+
+    async def _new(self) -> int:
+        async with self._pool.acquire() as connection:
+            return await checkpoint.create_generation(connection, self._model, self._partitions, live=False)
+
+    async def _fill(self, generation: int) -> None:
+        """Read every partition from its checkpoint to its head."""
+        self._model.forget()
+        parts = await Partition.open(self._pool, self._model, generation, range(self._partitions), live=False)
+        at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+
+        async def fill(part: Partition) -> None:
+            async with at_once:
+                await self._fill_partition(part, generation)
+
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(fill(part))
+
+    async def _fill_partition(self, part: Partition, generation: int) -> None:
+        """Read ahead while the last batch is applied: the feed and the store work side by side."""
+        position, event_id = part.known.position, part.known.event_id
+        batch: list[Recorded] = []
+        applying: asyncio.Task[int] | None = None
+        try:
+            while True:
+                page = await self._feed.read(part.number, position, event_id)
+                batch += page.events
+                if page.events:
+                    position, event_id = page.events[-1].position, page.events[-1].id
+                level = position >= page.head
+                if len(batch) >= BATCH_EVENTS or (level and batch):
+                    if applying is not None:
+                        await applying
+                    applying, batch = asyncio.create_task(part.apply(batch, "rebuild")), []
+                self._progress(part.number, position, page.head)
+                if level:
+                    if applying is not None:
+                        await applying
+                    await checkpoint.mark_through(self._pool, self._model.name, generation, [(part.number, page.head, page.through)])
+                    return
+        finally:
+            if applying is not None and not applying.done():
+                applying.cancel()
+                await asyncio.gather(applying, return_exceptions=True)
+
+    async def _index(self, generation: int) -> None:
+        """Secondary indexes are cheaper made once, on full tables."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute(f'SET LOCAL search_path = "{checkpoint.schema_of(self._model.name, generation)}"')
+            await connection.execute(self._model.indexes_sql, timeout=3600)
+            await connection.execute("ANALYZE", timeout=3600)
+
+    async def _swap(self, generation: int) -> None:
+        """Catch up with the live generation, and replace it in one step; it may have moved on, so try again."""
+        for _ in range(100):
+            await self._fill(generation)
+            async with self._pool.acquire() as connection:
+                before = await checkpoint.swap(connection, self._model.name, generation)
+            if before is not None:
+                _logger.info("swapped", model=self._model.name, live=generation, before=before)
+                return
+        raise SalescycleError(f"generation {generation} of {self._model.name} does not catch up with the live one")
