@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import machine
+from services.cli.apache_kafka import ApacheKafka
 from services.cli.embedded import EmbeddedPostgres
 from services.cli.embedded_broker import EmbeddedBroker
 from tests.support import brokers
@@ -15,7 +16,7 @@ from tests.support.brokers import Broker, GivenBroker
 from tests.support.processes import Processes
 
 ISOLATED = ("unit", "arch")
-SERVERS = {"postgres", "own_postgres", "database", "broker", "processes"}
+SERVERS = {"postgres", "own_postgres", "database", "broker", "processes", "apache_kafka", "apache_kafka_of_three"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,6 +67,27 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     embedded.start()
     yield embedded
     embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One broker of Apache Kafka for the session; for tests marked `kafka`. Put it back when you killed it."""
+    yield from _cluster(tmp_path_factory, 1)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Three brokers of Apache Kafka for the session, replication factor 3; for tests marked `kafka`."""
+    yield from _cluster(tmp_path_factory, 3)
+
+
+def _cluster(folders: pytest.TempPathFactory, brokers: int) -> Iterator[ApacheKafka]:
+    cluster = ApacheKafka(folders.mktemp(f"kafka-{brokers}"), brokers=brokers)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture

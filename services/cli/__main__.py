@@ -7,7 +7,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from services.cli import keys, migrate, topics, up
+from services.cli import apache_kafka, keys, migrate, topics, up
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -21,6 +21,7 @@ commands.command()(up.up)
 commands.command()(up.down)
 commands.command()(up.reset)
 commands.command()(migrate.migrate)
+commands.command()(apache_kafka.kafka)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
 

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from services.cli.apache_kafka import ApacheKafka
 from services.cli.embedded_broker import EmbeddedBroker
 
 
@@ -39,7 +40,10 @@ class GivenBroker:
 def environment(broker: Broker) -> dict[str, str]:
     """The settings by which a service uses this broker."""
     embedded = isinstance(broker, EmbeddedBroker)
+    replicated = broker if isinstance(broker, ApacheKafka) else None
     return {
+        "SALESCYCLE_KAFKA__REPLICATION_FACTOR": str(replicated.replication_factor if replicated else 1),
+        "SALESCYCLE_KAFKA__MIN_INSYNC_REPLICAS": str(replicated.min_insync_replicas if replicated else 1),
         "SALESCYCLE_KAFKA__BOOTSTRAP": broker.bootstrap,
         "SALESCYCLE_KAFKA__IDEMPOTENCE": "false" if embedded else "true",
         "SALESCYCLE_KAFKA__RECREATE_TOPICS": "true" if embedded else "false",
