@@ -1,5 +1,6 @@
 """The `salescycle` command. Each command is a function of a module of its own; here they only get their names."""
 
+import logging
 import sys
 
 import asyncpg
@@ -7,7 +8,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from services.cli import apache_kafka, keys, migrate, topics, up
+from services.cli import apache_kafka, doctor, keys, migrate, topics, up
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -21,6 +22,7 @@ commands.command()(up.up)
 commands.command()(up.down)
 commands.command()(up.reset)
 commands.command()(migrate.migrate)
+commands.command()(doctor.doctor)
 commands.command()(apache_kafka.kafka)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
@@ -28,13 +30,16 @@ commands.add_typer(keys.app, name="keys")
 
 def app() -> None:
     """Run one command. What stands in its way is one clear message and exit code 1, never a traceback."""
+    # What aiokafka logs of a broker that does not answer is said by our own message, with what to do.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         commands()
     except (CannotStart, SalescycleError) as refused:
         _complain(str(refused))
     except httpx.ConnectError as refused:
         _complain(
-            f"Nothing answers at {refused.request.url}. Start the system here with `make up`, or name it: SALESCYCLE_LIFECYCLE_URL, SALESCYCLE_PROJECTIONS_URL"
+            f"Nothing answers at {refused.request.url}. Start the system here with `make up`, or say where it is: "
+            "SALESCYCLE_LIFECYCLE_URL, SALESCYCLE_PROJECTIONS_URL"
         )
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
         _complain("PostgreSQL does not let us in: check the user and password in SALESCYCLE_POSTGRES__URL")
