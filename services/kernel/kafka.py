@@ -198,19 +198,29 @@ class Reader:
             raise Unavailable(f"the broker does not give records: {type(error).__name__}") from error
         return {place.partition: records for place, records in fetched.items()}
 
-    async def read_range(self, partition: int, first: int, end: int) -> AsyncIterator[Any]:
-        """Every record of a partition with first <= offset < end, in order. Changes what is assigned. Raises Unavailable."""
-        if first >= end:
+    async def read_to_end(self, starts: dict[int, int], ends: dict[int, int]) -> AsyncIterator[tuple[int, Any]]:
+        """(partition, record) for everything from `starts` on, each partition in order, until all have reached their ends.
+
+        An end is what the broker told. Tansu 0.6 tells the base of the last batch instead, so one more fetch must come
+        back empty before a partition counts as read. Changes what is assigned. Raises Unavailable.
+        """
+        reading = {partition: offset for partition, offset in starts.items() if offset < ends[partition]}
+        if not reading:
             return
-        self.assign({partition: first})
-        offset, empty = first, 0
-        while offset < end:
-            records = (await self.fetch(5_000, 1_000)).get(partition, [])
-            empty = 0 if records else empty + 1
-            if empty > 10:
-                raise Unavailable(f"partition {partition} should reach offset {end}, but gives nothing after {offset}")
-            for record in records:
-                if record.offset >= end:
+        self.assign(reading)
+        silent = 0
+        while True:
+            level = all(offset >= ends[partition] for partition, offset in reading.items())
+            fetched = await self.fetch(5_000, 200 if level else 1_000)
+            if not fetched:
+                silent += 1
+                if level:
                     return
-                offset = record.offset + 1
-                yield record
+                if silent > 10:
+                    raise Unavailable("the broker tells of records that it does not give")
+                continue
+            silent = 0
+            for partition, records in fetched.items():
+                for record in records:
+                    reading[partition] = record.offset + 1
+                    yield partition, record

@@ -7,7 +7,7 @@ that was thought dead can only repeat positions, which readers drop (ADR-0005).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -53,6 +53,31 @@ class _Place:
         self.next_position = next_position
         self.expected_offset = expected_offset
         self.flying = False
+
+
+class _Search:
+    """Looks for the highest position that a partition of the topic holds without a hole, from the confirmed record on."""
+
+    def __init__(self, confirmed: Confirmed, marks: kafka.Watermarks) -> None:
+        self._confirmed = confirmed
+        self.reached = confirmed.position
+        self.end = marks.end
+        trimmed = confirmed.position > 0 and marks.first > confirmed.offset
+        # Retention takes the oldest records first: what is gone was there, so the confirmed position still holds.
+        there = confirmed.position > 0 and marks.first <= confirmed.offset < marks.end
+        self.start = confirmed.offset if there else marks.first
+        self.sure = confirmed.position == 0 or trimmed
+        # whether the confirmed record, if it should still be there, was found
+        self._fresh = confirmed.position == 0
+
+    def see(self, offset: int, position: int, event_id: str | None) -> None:
+        self.end = max(self.end, offset + 1)
+        if offset == self._confirmed.offset and (position, event_id) == (self._confirmed.position, self._confirmed.event_id):
+            self.sure = True
+        if self._fresh:
+            self.reached, self._fresh = position - 1, False
+        if position == self.reached + 1:
+            self.reached = position
 
 
 class Relay:
@@ -196,60 +221,58 @@ class Relay:
             news.set()
 
     async def _find_places(self, partitions: Sequence[int]) -> dict[int, _Place]:
-        """Where to go on in each partition.
+        """Where to go on in each partition, by what the topic holds now.
 
         Raises:
             Diverged: the topic or a confirmed record holds what the log does not: the log went back in time.
             Unavailable: the broker does not answer.
         """
+        for partition in partitions:
+            confirmed = self._confirmed.get(partition, Confirmed())
+            if confirmed.position:
+                await self._check_log(partition, [(confirmed.position, confirmed.event_id)])
         reader = kafka.Reader(self._settings, self._topic)
         await reader.start()
         try:
             marks = await reader.watermarks(partitions)
-            return {partition: await self._find_place(reader, partition, marks[partition]) for partition in partitions}
+            searches = {p: _Search(self._confirmed.get(p, Confirmed()), marks[p]) for p in partitions}
+            unsure = await self._look(reader, searches, marks)
+            if unsure:
+                # acknowledged records are gone: trust only what is there now, and look at all of it
+                searches.update({p: _Search(Confirmed(), marks[p]) for p in unsure})
+                await self._look(reader, {p: searches[p] for p in unsure}, marks)
         finally:
             await reader.stop()
+        for partition, search in searches.items():
+            confirmed = self._confirmed.get(partition, Confirmed())
+            if search.reached < confirmed.position:
+                RELAY_BROKER_LOSSES.inc()
+                _logger.error("the broker lost acknowledged records; publishing them again from the log",
+                              partition=partition, confirmed=confirmed.position, reached=search.reached)  # fmt: skip
+        return {partition: _Place(search.reached + 1, search.end) for partition, search in searches.items()}
 
-    async def _find_place(self, reader: kafka.Reader, partition: int, marks: kafka.Watermarks) -> _Place:
-        """Go on after the highest position that the topic holds without a hole, starting at the confirmed record."""
-        confirmed = self._confirmed.get(partition, Confirmed())
-        reached = confirmed.position
-        first = max(marks.first, confirmed.offset + 1)
-        if confirmed.position:
-            await self._check_log(partition, [(confirmed.position, confirmed.event_id)])
-            at = [each async for each in self._events(reader, partition, max(marks.first, confirmed.offset), min(marks.end, confirmed.offset + 1))]
-            trimmed = marks.first > confirmed.offset  # retention, which takes the oldest first: what is gone was there
-            if not trimmed and at != [(confirmed.position, confirmed.event_id)]:
-                reached, first = 0, marks.first  # acknowledged records are gone: trust only what is there now
-        page: list[tuple[int, str | None]] = []
-        fresh = reached == 0
-        async for position, event_id in self._events(reader, partition, first, marks.end):
-            if fresh:
-                reached, fresh = position - 1, False
-            reached = max(reached, position) if position <= reached + 1 else reached
-            page.append((position, event_id))
-            if len(page) >= 5_000:
-                await self._check_log(partition, page)
-                page.clear()
-        await self._check_log(partition, page)
-        if reached < confirmed.position:
-            RELAY_BROKER_LOSSES.inc()
-            _logger.error("the broker lost acknowledged records; publishing them again from the log",
-                          partition=partition, confirmed=confirmed.position, reached=reached)  # fmt: skip
-        return _Place(reached + 1, marks.end)
-
-    async def _events(
-        self, reader: kafka.Reader, partition: int, first: int, end: int
-    ) -> AsyncIterator[tuple[int, str | None]]:
-        """Position and id of every record of a range of offsets. Raises Diverged for a record that no log wrote."""
-        async for record in reader.read_range(partition, first, end):
+    async def _look(
+        self, reader: kafka.Reader, searches: dict[int, "_Search"], marks: dict[int, kafka.Watermarks]
+    ) -> list[int]:
+        """Show every search its records; returns the partitions whose confirmed record is not where it was."""
+        unread: dict[int, list[tuple[int, str | None]]] = {}
+        starts = {partition: search.start for partition, search in searches.items()}
+        async for partition, record in reader.read_to_end(starts, {p: mark.end for p, mark in marks.items() if p in searches}):
             try:
                 event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
             except NotAnEvent as error:
                 raise Diverged(
                     f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote."
                 ) from error
-            yield event.position, event.id
+            searches[partition].see(record.offset, event.position, event.id)
+            seen = unread.setdefault(partition, [])
+            seen.append((event.position, event.id))
+            if len(seen) >= 5_000:
+                await self._check_log(partition, seen)
+                seen.clear()
+        for partition, seen in unread.items():
+            await self._check_log(partition, seen)
+        return [partition for partition, search in searches.items() if not search.sure]
 
     async def _check_log(self, partition: int, seen: list[tuple[int, str | None]]) -> None:
         """Raise Diverged unless the log holds each of these events at its position."""

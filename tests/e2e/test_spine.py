@@ -1,0 +1,121 @@
+"""The spine, from outside: an event posted over HTTP is stored, read back, published in order, and seen on the feed."""
+
+import asyncio
+
+import httpx
+import msgspec
+import pytest
+
+from schemas.wire import from_kafka
+from services.kernel import kafka
+from services.kernel.settings import KafkaSettings
+from tests.support.brokers import Broker
+from tests.support.processes import Processes, ServiceProcess, wait_until
+
+
+def captured(lead: str, number: int = 1, **data: object) -> dict[str, object]:
+    return {
+        "specversion": "1.0", "id": f"{lead}-{number}", "source": "/web", "type": "LeadCaptured", "subject": f"lead/{lead}",
+        "time": "2026-01-05T10:00:00+01:00", "data": {"source_channel": "web", **data},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def lifecycle(processes: Processes) -> ServiceProcess:
+    processes.salescycle("migrate")
+    return processes.lifecycle()
+
+
+@pytest.fixture
+def http(lifecycle: ServiceProcess, processes: Processes) -> httpx.Client:
+    return httpx.Client(base_url=lifecycle.url, headers=processes.headers)
+
+
+def test_an_event_is_stored_answered_and_read_back(http: httpx.Client) -> None:
+    posted = http.post("/v1/events", json=captured("L-1", owner="ana"))
+    assert posted.status_code == 201, posted.text
+    answer = posted.json()
+    assert (answer["version"], answer["position"], answer["partition"]) == (1, 1, 9)
+    assert posted.headers["etag"] == '"1"'
+    again = http.post("/v1/events", json=captured("L-1", owner="ana"))
+    assert (again.status_code, again.json()) == (200, answer)
+    lead = http.get("/v1/leads/L-1").json()
+    assert (lead["phase"], lead["stage"], lead["owner"], lead["version"]) == ("opportunity", "opportunity", "ana", 1)
+    event = http.get(posted.headers["location"]).json()
+    assert (event["type"], event["time"], event["position"]) == ("LeadCaptured", "2026-01-05T10:00:00+01:00", 1)
+    assert event["dataschema"].endswith("/schemas/LeadCaptured/1")
+
+
+def test_a_batch_answers_each_item_and_one_bad_item_fails_alone(http: httpx.Client) -> None:
+    batch = [captured("L-1"), {**captured("L-2"), "type": "Nonsense"}, captured("L-3")]
+    headers = {"content-type": "application/cloudevents-batch+json"}
+    answer = http.post("/v1/events", content=msgspec.json.encode(batch), headers=headers)
+    assert answer.status_code == 200
+    assert [item["status"] for item in answer.json()] == [201, 422, 201]
+    atomic = http.post("/v1/events?atomic=true", content=msgspec.json.encode([captured("L-9"), {**captured("L-8"), "type": "X"}]), headers=headers)
+    assert atomic.status_code == 422
+    assert atomic.json()["errors"][0]["pointer"].startswith("/1/")
+    assert http.get("/v1/leads/L-9").status_code == 404
+
+
+def test_a_stream_of_lines_is_answered_line_by_line(http: httpx.Client) -> None:
+    lines = b"\n".join(msgspec.json.encode(captured(f"L-{n}")) for n in range(1200)) + b"\nnot json\n"
+    answer = http.post("/v1/events", content=lines, headers={"content-type": "application/x-ndjson"})
+    results = [msgspec.json.decode(line) for line in answer.content.splitlines()]
+    assert [result["status"] for result in results] == [201] * 1200 + [400]
+
+
+def test_leads_are_listed_with_filters_and_cursors(http: httpx.Client) -> None:
+    batch = [captured(f"L-{n:02}", owner="ana" if n % 2 else "bo") for n in range(30)]
+    http.post("/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"})
+    seen, parameters = [], {"limit": "7", "owner": "ana"}
+    while True:
+        page = http.get("/v1/leads", params=parameters).json()
+        seen += [lead["id"] for lead in page["leads"]]
+        if page["next_cursor"] is None:
+            break
+        parameters["cursor"] = page["next_cursor"]
+    assert seen == [f"L-{n:02}" for n in range(1, 30, 2)]
+    assert len(http.get("/v1/leads", params={"stage": "opportunity", "limit": "500"}).json()["leads"]) == 30
+
+
+def test_the_feed_gives_the_log_and_knows_its_readers(http: httpx.Client) -> None:
+    for number in range(1, 4):
+        http.post("/v1/events", json=captured("L-1", number))
+    feed = http.get("/v1/log/9", params={"after": 1, "id": "L-1-1"})
+    assert [msgspec.json.decode(line)["position"] for line in feed.content.splitlines()] == [2, 3]
+    assert feed.headers["log-head"] == "3"
+    assert http.get("/v1/log/9", params={"after": 1, "id": "another"}).json()["code"] == "log-diverged"
+    assert http.get("/v1/log/9", params={"after": 4}).status_code == 409
+    with http.stream("GET", "/v1/log") as events:
+        lines = []
+        for line in events.iter_lines():
+            lines.append(line)
+            if len([each for each in lines if each.startswith("data:")]) == 3:
+                break
+    last = [line for line in lines if line.startswith("id: ")][1].removeprefix("id: ")
+    with http.stream("GET", "/v1/log", headers={"last-event-id": last}) as events:
+        data = next(line for line in events.iter_lines() if line.startswith("data:"))
+    assert msgspec.json.decode(data.removeprefix("data:"))["position"] == 3
+
+
+async def test_the_topic_holds_what_the_log_holds(http: httpx.Client, processes: Processes, broker: Broker, topic: str) -> None:
+    batch = [captured(f"L-{n}") for n in range(200)]
+    http.post("/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"})
+    settings = KafkaSettings(bootstrap=broker.bootstrap, idempotence=False)
+    reader = kafka.Reader(settings, topic)
+    await reader.start()
+    events: dict[int, list[str]] = {partition: [] for partition in range(12)}
+    try:
+        reader.assign(dict.fromkeys(range(12), 0))
+        while sum(map(len, events.values())) < 200:
+            for partition, records in (await asyncio.wait_for(reader.fetch(500, 1_000), 10)).items():
+                for record in records:
+                    event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
+                    assert event.position == len(events[partition]) + 1
+                    events[partition].append(event.id)
+    finally:
+        await reader.stop()
+    for partition, ids in events.items():
+        feed = http.get(f"/v1/log/{partition}").content.splitlines()
+        assert [msgspec.json.decode(line)["id"] for line in feed] == ids
