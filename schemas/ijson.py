@@ -20,7 +20,6 @@ MAX_MEMBERS = 10_000
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BACKSLASH = 0x5C
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -58,22 +57,6 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH, max_members: int = MAX_MEM
     if _BACKSLASH in raw and b"\\u0000" in raw and _holds_nul(value):
         raise Refused("malformed-json", "A text or a key holds U+0000.")
     return value
-
-
-def items(raw: bytes, *, max_items: int) -> list[bytes]:
-    """The elements of one JSON array as bytes, each still to be decoded, so that one bad element fails alone.
-
-    Raises Refused where the whole is no JSON array, or is longer than `max_items` (`too-complex`).
-    """
-    try:
-        elements = _decode_items(raw)
-    except RecursionError:
-        raise _too_deep(MAX_DEPTH) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused("malformed-json", _why(raw, error)) from None
-    if len(elements) > max_items:
-        raise Refused("too-complex", f"The array holds more than {max_items} elements.")
-    return [bytes(element) for element in elements]
 
 
 def _hold_limits(value: Any, max_depth: int, max_members: int) -> None:

@@ -64,7 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.body_bytes = 0
         self.body_bytes_at_check = 0
         self.discarded_bytes = 0
-        self.chunk_bytes = 0
+        self.chunk_bytes = 0  # of the last chunk; 0 until the client has said anything
         self.deaf = False
         self.refusal: SalescycleError | None = None
 
@@ -144,7 +144,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.head_due is not None and now > self.head_due:
             if self._cycle_under_way() is not None:
                 self.head_due = now + HEAD_TIMEOUT_S  # its next request can wait, it has an answer to come
-            elif self.head_bytes:
+            elif self.chunk_bytes:
                 self.refuse(RequestTimeout("The head of the request did not arrive in time."))
             else:
                 self.deaf = True
