@@ -18,12 +18,14 @@ import typer
 from rich.console import Console
 
 from services.cli import demo, machine, migrate, settings, topics
-from services.cli.embedded import EmbeddedPostgres, write_private
+from services.cli.embedded import PORT_SETTING, EmbeddedPostgres, write_private
+from services.cli.embedded_broker import PORT_SETTING as BROKER_PORT_SETTING
 from services.cli.embedded_broker import EmbeddedBroker
 from services.cli.settings import CliSettings
-from services.cli.supervisor import Interrupted, LeftOver, Part, Program, Supervisor
+from services.cli.supervisor import Interrupted, LeftOver, Program, Supervisor
 from services.kernel import auth
 from services.kernel.errors import SalescycleError
+from services.kernel.settings import HttpSettings
 
 SERVICES: Final = ("lifecycle", "projections")
 """In the order in which they start."""
@@ -98,6 +100,9 @@ def up() -> None:
     supervisor = Supervisor(_say)
     with folder.locked(), _stop_on_signals(supervisor):
         try:
+            _clear_the_way(
+                folder, chosen, embedded_postgres=given_postgres is None, embedded_broker=given_kafka is None
+            )
             environment = _start_servers(supervisor, folder, chosen, given_postgres, given_kafka)
             _start_services(supervisor, folder, chosen, environment)
             _load_demo(environment)
@@ -135,6 +140,31 @@ def reset(
 
 
 # ---- starting
+
+
+def _clear_the_way(folder: Folder, chosen: CliSettings, *, embedded_postgres: bool, embedded_broker: bool) -> None:
+    """End what a run that crashed left, and find a busy port before anything is started. Raises machine.PortBusy."""
+    for _name, program in _left_overs(folder):
+        program.stop()
+    if embedded_postgres and not EmbeddedPostgres(folder.postgres, chosen.up.postgres_port).running():
+        machine.require_free_port("the embedded PostgreSQL", chosen.up.postgres_port, PORT_SETTING)
+    if embedded_broker:
+        machine.require_free_port("the embedded broker", chosen.up.broker_port, BROKER_PORT_SETTING)
+    for name in SERVICES:
+        for port, setting in _ports(name, getattr(chosen, name)).items():
+            machine.require_free_port(name, port, setting)
+
+
+def _ports(name: str, http: HttpSettings) -> dict[int, str]:
+    """The ports of a service, each with the variable that chooses another."""
+    variable = f"SALESCYCLE_{name.upper()}__"
+    return {http.port: f"{variable}PORT", http.management_port: f"{variable}MANAGEMENT_PORT"}
+
+
+def _left_overs(folder: Folder) -> list[tuple[str, LeftOver]]:
+    """The programs that a run may have left when it crashed, in the order in which they stop."""
+    services = [(name, LeftOver(folder.run / f"{name}.pid", f"services.{name}")) for name in reversed(SERVICES)]
+    return [*services, ("broker", LeftOver(folder.broker / "broker.pid", "tansu"))]
 
 
 def _start_servers(
@@ -177,19 +207,20 @@ def _start_services(
 ) -> None:
     for name in SERVICES:
         http = getattr(chosen, name)
-        variable = f"SALESCYCLE_{name.upper()}__"
         program = Program(
             name,
             [sys.executable, "-m", f"services.{name}"],
             folder=folder.run,
             log=folder.logs / f"{name}.log",
             environment={
-                **os.environ, **environment, "PYTHONUNBUFFERED": "1",
-                f"{variable}PORT": str(http.port), f"{variable}MANAGEMENT_PORT": str(http.management_port),
+                **os.environ,
+                **environment,
+                "PYTHONUNBUFFERED": "1",
+                **{setting: str(port) for port, setting in _ports(name, http).items()},
             },
             ready_url=f"http://{http.host}:{http.management_port}/readyz",
-            port_settings={http.port: f"{variable}PORT", http.management_port: f"{variable}MANAGEMENT_PORT"},
-        )  # fmt: skip
+            port_settings=_ports(name, http),
+        )
         with _step(name.capitalize(), http.base_url):
             supervisor.start(program)
 
@@ -267,12 +298,8 @@ def _stop_everything(folder: Folder) -> None:
                 if time.monotonic() > deadline:
                     raise machine.CannotStart(f"process {pid} does not stop; its logs are in {folder.logs}")
                 time.sleep(0.1)
-    left: list[tuple[str, LeftOver | Part]] = [
-        (name, LeftOver(folder.run / f"{name}.pid", f"services.{name}")) for name in reversed(SERVICES)
-    ]
-    left.append(("broker", LeftOver(folder.broker / "broker.pid", "tansu")))
-    for name, program in left:
-        if isinstance(program, LeftOver) and program.pid() is not None:
+    for name, program in _left_overs(folder):
+        if program.pid() is not None:
             with _step(f"Stopping {name}, left by a run that crashed"):
                 program.stop()
     if (folder.postgres / "password").exists():

@@ -41,7 +41,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        return self.screen_file.read_text(encoding="utf-8", errors="replace")
+        return self.screen_file.read_text(encoding="utf-8", errors="replace") if self.screen_file.exists() else ""
 
     def launch(self, **environment: str) -> subprocess.Popen[bytes]:
         with self.screen_file.open("wb") as screen:
@@ -161,13 +161,14 @@ def test_down_stops_it_from_another_terminal_and_a_second_up_is_refused(terminal
     assert terminal.running.wait(10) == 0
 
 
-def test_a_busy_port_is_said_and_what_was_started_is_stopped(terminal: Terminal) -> None:
+def test_a_busy_port_is_said_before_anything_is_started(terminal: Terminal) -> None:
     port = int(terminal.ports["SALESCYCLE_LIFECYCLE__PORT"])
     with socket.create_server(("127.0.0.1", port)):
         done = terminal.run("up")
     assert done.returncode == 1
     assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
     assert "SALESCYCLE_LIFECYCLE__PORT=" in done.stderr
+    assert "PostgreSQL" not in done.stdout
     assert terminal.all_ports_are_free()
 
 
