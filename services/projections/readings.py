@@ -1,0 +1,110 @@
+"""Reading a read model: one snapshot of its live generation, its checkpoints and its tables, and how fresh they are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.kernel.errors import Unavailable
+from services.projections.quadrant import GENERATION
+from services.projections.settings import SCHEMA
+
+_POLL_S = 0.01
+
+_CHECKPOINTS = sa.text(
+    "SELECT m.live_generation, c.partition, c.position, "
+    "CASE WHEN isfinite(c.through) THEN c.through END AS through, clock_timestamp() AS now "
+    "FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
+    "WHERE m.name = :model ORDER BY c.partition"
+)
+_POSITION = sa.text(
+    "SELECT c.position FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
+    "WHERE m.name = :model AND c.partition = :partition"
+)
+
+
+class Freshness(NamedTuple):
+    """How far the live generation is. `through` (W): every event recorded before it is applied; None: not known yet."""
+
+    positions: dict[int, int]
+    through: datetime | None
+    now: datetime
+
+    @property
+    def lag_ms(self) -> int | None:
+        return None if self.through is None else max(0, int((self.now - self.through).total_seconds() * 1000))
+
+
+def reading_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = 30_000) -> AsyncEngine:
+    """Connections that can only read, as `salescycle_reader`; `url` is a libpq URL. Nothing is connected yet."""
+    return create_async_engine(
+        sa.make_url(url).set(drivername="postgresql+asyncpg"),
+        isolation_level="REPEATABLE READ",
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "search_path": SCHEMA,
+                "role": "salescycle_reader",
+                "application_name": "salescycle projections queries",
+                "statement_timeout": str(statement_timeout_ms),
+                "default_transaction_read_only": "on",
+                "timezone": "UTC",
+                "jit": "off",
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[AsyncConnection, Freshness]]:
+    """One transaction that sees the live generation and its checkpoints as of one instant.
+
+    Raises:
+        Unavailable: the store does not answer, or the read model has no generation yet.
+    """
+    try:
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_CHECKPOINTS, {"model": model})).all()
+            if not rows:
+                raise Unavailable(f"The read model {model} is not there yet.")
+            throughs = [row.through for row in rows]
+            fresh = Freshness(
+                {row.partition: row.position for row in rows},
+                None if None in throughs else min(throughs),
+                rows[0].now,
+            )
+            translated = await connection.execution_options(
+                schema_translate_map={GENERATION: f"{model}_g{rows[0].live_generation}"}
+            )
+            yield translated, fresh
+    except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
+        raise Unavailable("The store does not answer now.") from error
+
+
+async def wait_for(engine: AsyncEngine, model: str, partition: int, position: int, timeout_s: float) -> bool | None:
+    """Whether the position was reached in time; None where there is no such partition."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            async with engine.connect() as connection:
+                reached = (await connection.execute(_POSITION, {"model": model, "partition": partition})).scalar()
+        except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
+            raise Unavailable("The store does not answer now.") from error
+        if reached is None:
+            return None
+        if reached >= position:
+            return True
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            return False
+        await asyncio.sleep(min(_POLL_S, left))

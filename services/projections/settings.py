@@ -1,0 +1,17 @@
+"""Settings of projections: `SALESCYCLE_PROJECTIONS__PORT` and the like, besides those that all services share."""
+
+from pydantic import Field, SecretStr
+
+from services.kernel.settings import HttpSettings, KernelSettings
+
+SCHEMA = "projections"
+
+
+class Settings(KernelSettings):
+    projections: HttpSettings = HttpSettings(port=7300, management_port=7301)
+    lifecycle_url: str = "http://127.0.0.1:7100"
+    """Where the log's feed is read from."""
+    key: SecretStr | None = None
+    """API key for the feed, with the scope `events:read`."""
+    leads_kept: int = Field(default=50_000, ge=1_000)
+    """Lead records in memory, about 1.5 kB each; a lead that is not there costs a read of its record."""
