@@ -5,6 +5,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 BROKERS ?= 1
 # Test processes side by side in the suites that share one PostgreSQL server; the others run alone.
@@ -17,7 +18,7 @@ help: ## print this
 
 setup: $(READY) ## make the environment in .venv (done by the others when needed)
 
-$(READY): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock
 	@python=; for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
@@ -26,6 +27,9 @@ $(READY): requirements.lock pyproject.toml
 	"$$python" -m venv --clear $(VENV) || { echo "The venv module of $$python does not work; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "== installing what requirements.lock names, checked by hash"
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
 	@echo "== installing salescycle"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
