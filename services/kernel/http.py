@@ -29,6 +29,7 @@ from services.kernel.http_request import (
     media_type,
     negotiate,
     read_body,
+    refuse_compressed,
     strict_query,
     trace_id_of,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "problem_members",
     "problem_responses",
     "read_body",
+    "refuse_compressed",
     "send_problem",
     "serve",
     "strict_query",

@@ -64,11 +64,10 @@ async def read_body(headers: RawHeaders, receive: Receive, limit_bytes: int) -> 
 
     Raises UnsupportedMediaType for a compressed one, BodyTooLarge as soon as it is known, ClientLeft.
     """
-    for name, value in headers:
-        if name == b"content-length" and int(value) > limit_bytes:
-            raise _too_large(limit_bytes)
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise UnsupportedMediaType("The body is read uncompressed only.")
+    refuse_compressed(headers)
+    length = header(headers, b"content-length")
+    if length is not None and int(length) > limit_bytes:
+        raise _too_large(limit_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientLeft
@@ -89,6 +88,13 @@ async def read_body(headers: RawHeaders, receive: Receive, limit_bytes: int) -> 
             raise _too_large(limit_bytes)
         parts.append(part)
     return b"".join(parts)
+
+
+def refuse_compressed(headers: RawHeaders) -> None:
+    """For a body that is read as it comes; `read_body` does it itself. Raises UnsupportedMediaType."""
+    encoding = header(headers, b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType("The body is read uncompressed only.")
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

@@ -115,14 +115,6 @@ class Log:
             )  # fmt: skip
         return Head(row["head"], row["through"])
 
-    async def mark_time(self) -> None:
-        """Move `through` of idle partitions to now; a partition that is being appended to moves it itself."""
-        await self.pool.execute(
-            "UPDATE log_partition AS l SET through = clock_timestamp() FROM ("
-            "  SELECT partition FROM log_partition WHERE through < clock_timestamp() - interval '1 second'"
-            "  ORDER BY partition FOR UPDATE SKIP LOCKED) AS idle WHERE l.partition = idle.partition"
-        )
-
 
 async def lay_out(connection: asyncpg.Connection, schema: str, owned: Sequence[int]) -> None:
     """Make the partitions of a new log; leaves an existing layout alone."""

@@ -18,6 +18,7 @@ from services.kernel.errors import Invalid, NotFound, SalescycleError
 from services.kernel.log import Log, lay_out
 from services.kernel.migrate import Component, Migration, migrate
 from services.kernel.partition import partition_of
+from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings, PlacementSettings, PostgresSettings
 from services.kernel.wakeup import Heads
@@ -67,7 +68,9 @@ class Placements:
             )  # fmt: skip
             heads = Heads(log, channel=f"{schema}_heads")
             committer = Committer(log, deciders, on_append=heads.appended)
-            made.append(Placement(log, heads, committer, Relay(log, heads, kafka, topic=topic, base_url=base_url, owner=owner)))
+            relay_pool = await create_pool(url, schema=schema, role="salescycle_relay", min_size=1, max_size=4)
+            relay = Relay(relay_pool, log, heads, kafka, topic=topic, base_url=base_url, owner=owner)
+            made.append(Placement(log, heads, committer, relay))
         return cls(made, partitions)
 
     async def start(self) -> None:

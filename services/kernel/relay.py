@@ -68,7 +68,8 @@ class _Search:
         self.start = confirmed.offset if there else marks.first
         self.sure = confirmed.position == 0 or trimmed
         # whether the confirmed record, if it should still be there, was found
-        self._fresh = confirmed.position == 0
+        # nothing to start from: the beginning, or where retention has left off
+        self._fresh = confirmed.position == 0 and marks.first > 0
 
     def see(self, offset: int, position: int, event_id: str | None) -> None:
         self.end = max(self.end, offset + 1)
@@ -81,19 +82,23 @@ class _Search:
 
 
 class Relay:
-    """A candidate for publishing one placement of a log; it works while it holds the lease and waits otherwise."""
+    """A candidate for publishing one placement of a log; it works while it holds the lease and waits otherwise.
+
+    `pool` acts as `salescycle_relay`: it reads events and writes what was confirmed, and can append nothing.
+    """
 
     def __init__(
-        self, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str,
+        self, pool: asyncpg.Pool, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str,
         topic_configuration: dict[str, str] | None = None, lease_s: float = 5.0,
     ) -> None:  # fmt: skip
+        self._pool = pool
         self._log = log
         self._heads = heads
         self._settings = settings
         self._topic = topic
         self._base_url = base_url
         self._configuration = topic_configuration
-        self._lease = Lease(log.pool, f"relay {topic}", owner, lease_s)
+        self._lease = Lease(pool, f"relay {topic}", owner, lease_s)
         self._task: asyncio.Task[None] | None = None
         self._confirmed: dict[int, Confirmed] = {}
         self._unwritten: set[int] = set()
@@ -110,9 +115,13 @@ class Relay:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+        try:
             await self._write_confirmed()
             await self._lease.release()
+            await self._pool.close()
+        except (asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
+            _logger.warning("the relay left without writing down its place", reason=postgres.described(error))
+            self._pool.terminate()
 
     async def _run(self) -> None:
         """Wait for the lease; publish while it lasts; after trouble, find the place again."""
@@ -150,7 +159,11 @@ class Relay:
             if not await self._lease.acquire():
                 raise Unavailable("another relay took the lease")
             await self._write_confirmed()
-            await self._log.mark_time()
+            await self._mark_time()
+
+    async def _mark_time(self) -> None:
+        """Move `through` of idle partitions to now; a partition that is being appended to moves it itself."""
+        await self._pool.execute(sql("services.kernel.sql", "mark_time"))
 
     async def _publish_all(self) -> None:
         await kafka.ensure_topic(self._settings, self._topic, self._log.partitions, self._configuration)
@@ -192,7 +205,7 @@ class Relay:
             RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - place.next_position + 1))
         if not wanted:
             return {}
-        rows = await self._log.pool.fetch(sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS)
+        rows = await self._pool.fetch(sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS)
         pages: dict[int, list[Recorded]] = {}
         for row in rows:
             pages.setdefault(row[0], []).append(recorded(row))
@@ -279,7 +292,7 @@ class Relay:
         if not seen:
             return
         ids = dict(
-            await self._log.pool.fetch(
+            await self._pool.fetch(
                 "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)", partition, [position for position, _ in seen]
             )
         )
@@ -290,7 +303,7 @@ class Relay:
 
     async def _load_confirmed(self) -> None:
         self._unwritten.clear()
-        rows = await self._log.pool.fetch("SELECT partition, position, kafka_offset, event_id FROM relay_confirmed")
+        rows = await self._pool.fetch("SELECT partition, position, kafka_offset, event_id FROM relay_confirmed")
         self._confirmed = {row[0]: Confirmed(row[1], row[2], row[3]) for row in rows}
 
     async def _write_confirmed(self) -> None:
@@ -300,7 +313,7 @@ class Relay:
         partitions = sorted(self._unwritten)
         self._unwritten.clear()
         confirmed = [self._confirmed[partition] for partition in partitions]
-        await self._log.pool.fetch(
+        await self._pool.fetch(
             sql("services.kernel.sql", "confirm"), partitions, [each.position for each in confirmed],
             [each.offset for each in confirmed], [each.event_id for each in confirmed], self._lease.epoch,
         )  # fmt: skip

@@ -7,6 +7,7 @@ after the commit, at most once in `pause_s`. A lost NOTIFY costs one poll interv
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -91,15 +92,23 @@ class Heads:
             try:
                 async with self._log.pool.acquire() as connection:
                     await connection.add_listener(self._channel, self._heard)
-                    while True:
-                        await self._send.wait()
-                        self._send.clear()
-                        unsent, self._unsent = self._unsent, {}
-                        await connection.execute("SELECT pg_notify($1, $2)", self._channel, msgspec.json.encode(list(unsent.items())).decode())
-                        await asyncio.sleep(self._pause_s)
+                    try:
+                        await self._notify(connection)
+                    finally:
+                        with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+                            await connection.remove_listener(self._channel, self._heard)
             except (asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
                 _logger.warning("the wake-up channel broke; polling until it is back", error=postgres.described(error))
                 await asyncio.sleep(1.0)
+
+    async def _notify(self, connection: Any) -> None:
+        while True:
+            await self._send.wait()
+            self._send.clear()
+            unsent, self._unsent = self._unsent, {}
+            payload = msgspec.json.encode(list(unsent.items())).decode()
+            await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
+            await asyncio.sleep(self._pause_s)
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         with suppress(msgspec.DecodeError, msgspec.ValidationError):

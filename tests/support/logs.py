@@ -1,21 +1,30 @@
 """A log of leads in a fresh database, without HTTP: what the tests of committer, log, relay and consumer stand on."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from schemas.codec import parse_event
 from schemas.envelope import Event, Recorded
 from schemas.pipelines import Pipelines
+from schemas.wire import from_kafka
+from services.kernel import kafka
 from services.kernel.clock import utc_now
 from services.kernel.committer import Committer
 from services.kernel.draft import Appended
-from services.kernel.errors import SalescycleError
+from services.kernel.errors import SalescycleError, Unavailable
 from services.kernel.log import Log, lay_out
 from services.kernel.migrate import LOG, migrate
+from services.kernel.postgres import create_pool
+from services.kernel.relay import Relay
+from services.kernel.settings import KafkaSettings
+from services.kernel.wakeup import Heads
 from services.lifecycle.domain.lead import LeadDecider
 
 PIPELINES = Pipelines.parse(
@@ -64,7 +73,8 @@ def event(
 class LeadLog:
     """One placement with a committer; `post` answers like the door does."""
 
-    def __init__(self, log: Log, committer: Committer) -> None:
+    def __init__(self, url: str, log: Log, committer: Committer) -> None:
+        self.url = url
         self.log = log
         self.committer = committer
 
@@ -82,8 +92,6 @@ class LeadLog:
         return {partition: await self.log.read(partition, 0, 1_000_000) for partition in self.log.owned}
 
     async def state(self, lead: str) -> dict[str, Any]:
-        import msgspec
-
         row = await self.log.pool.fetchrow("SELECT version, state FROM stream WHERE stream = $1", f"lead/{lead}")
         assert row is not None
         fold: dict[str, Any] = msgspec.json.decode(row["state"])["fold"]
@@ -108,10 +116,59 @@ async def opened(url: str, *, partitions: int = 12, **options: Any) -> AsyncIter
     committer = Committer(log, {"lead": LeadDecider(PIPELINES)}, **options)
     await committer.start()
     try:
-        yield LeadLog(log, committer)
+        yield LeadLog(url, log, committer)
     finally:
         await committer.stop(drain_s=5)
         await log.close()
+
+
+@asynccontextmanager
+async def publishing(log: LeadLog, bootstrap: str, topic: str, *, owner: str = "one", lease_s: float = 5.0) -> AsyncIterator[Relay]:
+    """A relay of this log, as one process would run it."""
+    heads = Heads(log.log, channel="lifecycle_heads", poll_s=0.05)
+    await heads.start()
+    pool = await create_pool(log.url, schema="lifecycle", role="salescycle_relay", min_size=1, max_size=4)
+    relay = Relay(pool, log.log, heads, broker_settings(bootstrap), topic=topic, base_url="http://tests", owner=owner, lease_s=lease_s)
+    await relay.start()
+    try:
+        yield relay
+    finally:
+        await relay.stop()
+        await heads.stop()
+
+
+def broker_settings(bootstrap: str) -> KafkaSettings:
+    """As `salescycle up` sets them; for a given broker, what a real one can do."""
+    given = "SALESCYCLE_TEST_KAFKA" in os.environ
+    return KafkaSettings(bootstrap=bootstrap, idempotence=given, recreate_topics=not given)
+
+
+async def published(bootstrap: str, topic: str, total: int, *, within_s: float = 30) -> dict[int, list[Recorded]]:
+    """What a reader of the topic who drops positions it has seen has, once that is `total` events. Fails on any hole."""
+    seen: dict[int, list[Recorded]] = {partition: [] for partition in range(12)}
+    async with asyncio.timeout(within_s):
+        while True:
+            reader = kafka.Reader(broker_settings(bootstrap), topic)
+            try:
+                await reader.start()
+                reader.assign(dict.fromkeys(range(12), 0))
+                seen = {partition: [] for partition in range(12)}
+                idle = 0
+                while idle < 20:
+                    fetched = await reader.fetch(5_000, 100)
+                    idle = 0 if fetched else idle + 1
+                    for partition, records in fetched.items():
+                        for record in records:
+                            event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
+                            if event.position > len(seen[partition]):
+                                assert event.position == len(seen[partition]) + 1, f"a hole before {event.position} in {partition}"
+                                seen[partition].append(event)
+                    if sum(map(len, seen.values())) >= total:
+                        return seen
+            except Unavailable:
+                await asyncio.sleep(0.1)
+            finally:
+                await reader.stop()
 
 
 def check_dense(partitions: dict[int, list[Recorded]]) -> None:

@@ -17,8 +17,8 @@ END
 $$;
 
 GRANT SELECT, INSERT ON event, receipt TO salescycle_writer;
-GRANT SELECT, INSERT, UPDATE ON stream, log_partition, lease TO salescycle_writer;
-GRANT SELECT ON relay_confirmed TO salescycle_writer;
+GRANT SELECT, INSERT, UPDATE ON stream TO salescycle_writer;
+GRANT SELECT, UPDATE ON log_partition TO salescycle_writer;
 GRANT SELECT ON event, log_partition TO salescycle_relay;
 GRANT SELECT, INSERT, UPDATE ON relay_confirmed, lease TO salescycle_relay;
 GRANT UPDATE ON log_partition TO salescycle_relay;
