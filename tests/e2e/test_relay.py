@@ -66,7 +66,7 @@ async def test_a_broker_that_lost_everything_gets_it_again(log: LeadLog, broker:
         broker.kill9()
         await post(log, 100, "meanwhile")
         broker.start()
-        assert await published(broker.bootstrap, topic, 600, within_s=60) == await log.everything()
+        assert await published(broker.bootstrap, topic, 600, within_s=60, lost=True) == await log.everything()
 
 
 async def test_a_topic_with_other_partitions_is_refused(log: LeadLog, broker: Broker, topic: str) -> None:
