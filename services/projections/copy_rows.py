@@ -23,6 +23,7 @@ _open = Struct(">iqiiqi").pack
 _open_withdrawn = Struct(">iqiiqiq").pack
 _closed = Struct(">iqiqiqi").pack
 _closed_withdrawn = Struct(">iqiqiqiq").pack
+_numerics = [Struct(f">ihhHh{digits}h").pack for digits in range(10)]
 _MOST_AMOUNTS_KEPT = 50_000
 
 
@@ -71,7 +72,6 @@ def numeric(amount: Decimal) -> bytes:
     while rest:
         rest, digit = divmod(rest, 10_000)  # numeric counts in base 10,000, so the fraction is one digit
         digits.append(digit)
-    digits.reverse()
+    size = len(digits)
     sign = 0x4000 if amount < 0 else 0
-    body = Struct(f">hhHh{len(digits)}h").pack(len(digits), len(digits) - 2, sign, 4, *digits)
-    return len(body).to_bytes(4, "big") + body
+    return _numerics[size](8 + 2 * size, size, size - 2, sign, 4, *reversed(digits))

@@ -36,7 +36,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ends: int | None
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """An event as a fold reads it: where it sorts, what is folded, and the bytes that `recall` makes the same of."""
 
     order: Order

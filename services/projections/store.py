@@ -16,7 +16,7 @@ from services.kernel.errors import Poison, Unavailable
 from services.projections.array_text import numbers, texts
 from services.projections.batch import BatchWrites, LedgerWrites, Profiles
 from services.projections.copy_rows import COLUMNS, HEADER, TRAILER, RowPacker
-from services.projections.days import Days, micros
+from services.projections.days import EPOCH, Days, micros
 from services.projections.ledger import (
     Fold,
     LeadChanges,
@@ -98,6 +98,7 @@ class LedgerReadModel:
         writes = BatchWrites(partition, len(self._ledgers), self._days, self._profiles, self._packer)
         late: dict[str, list[tuple[Reading, int]]] = {}
         fold = self._fold
+        recorded_before, recorded_at = EPOCH, 0  # events appended together share the instant
         for lead, group in arriving.items():
             record = records[lead]
             _check_versions(record.version, group)
@@ -105,7 +106,9 @@ class LedgerReadModel:
             if rises(record.last, readings):
                 changes = LeadChanges(record)
                 for reading, event in zip(readings, group, strict=True):
-                    changes.in_order(fold, reading, micros(event.recorded_at))
+                    if event.recorded_at != recorded_before:
+                        recorded_before, recorded_at = event.recorded_at, micros(event.recorded_at)
+                    changes.in_order(fold, reading, recorded_at)
                 writes.take(lead, changes)
             else:
                 late[lead] = [
