@@ -263,11 +263,15 @@ class EmbeddedPostgres:
         if self.user is None or (self.user.can_reach(here / "postgres") and _readable(here / "postgres")):
             return here
         copied = self.place / "programs"
+        package = installed().parent
         if not (copied / "complete").exists():
-            shutil.copytree(installed(), copied, symlinks=True, dirs_exist_ok=True)
+            # The wheel's libraries lie beside the package, and the programs look for them there.
+            for folder in (package, package.with_name(f"{package.name}.libs")):
+                if folder.is_dir():
+                    shutil.copytree(folder, copied / folder.name, symlinks=True, dirs_exist_ok=True)
             (copied / "complete").touch()
             self._give(copied, deep=True)
-        return copied / "bin"
+        return copied / package.name / "pginstall" / "bin"
 
     def _run(self, command: Sequence[str], extra: Mapping[str, str] | None = None) -> str:
         who: dict[str, object] = {}

