@@ -50,6 +50,7 @@ EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 MAX_EXTENSIONS = 32
 
 CORE = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"})
+_USUAL = frozenset({"sequence", "timeprecision", "expectedversion", "correlationid", "causationid", "traceparent"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -171,12 +172,13 @@ def _accept(document: Any, now: datetime) -> Event | None:
     if len(canonical) > MAX_DATA_BYTES or not _means_something(rule, body):
         return None
     meta: dict[str, Any] = {}
+    expected_version: int | None = None
+    if len(document) > 8 or "datacontenttype" not in document:  # 8 that are all core attributes leave nothing over
+        if not _take_extensions(rule, document, meta):
+            return None
+        expected_version = meta.pop("expectedversion", None)
     if not text.endswith(("Z", "z", "00:00")):  # the pattern lets only an offset of zero end so
         meta["time"] = text
-    extensions = document.keys() - CORE
-    if extensions and not _take_extensions(rule, document, extensions, meta):
-        return None
-    expected_version: int | None = meta.pop("expectedversion", None)
     stream = document["subject"]
     head = f"{name}\n{stream}\n".encode() + _instant_text(occurred_at) + b"\n"
     return Event(
@@ -193,25 +195,25 @@ def _accept(document: Any, now: datetime) -> Event | None:
     )
 
 
-def _take_extensions(rule: Rule, document: dict[str, Any], names: set[str], meta: dict[str, Any]) -> bool:
+def _take_extensions(rule: Rule, document: dict[str, Any], meta: dict[str, Any]) -> bool:
     """Moves what is not a core attribute into `meta`, `expectedversion` too; false at the first doubt.
 
     The schema has seen to the types, except that it takes 1.0 for an integer.
     """
-    for name in sorted(names):  # one order, whatever the hashes of this process
-        value = document[name]
-        if value is None:  # the JSON format of CloudEvents says: the same as absent
+    for name, value in document.items():
+        if name in CORE or value is None:  # the JSON format of CloudEvents says: null is the same as absent
             continue
         if name == "dataschema":
-            value = schema_version(value, rule.event_type)
-            if value is None:
+            version = schema_version(value, rule.event_type)
+            if version is None:
                 return False
-            if value == 1:
-                continue
-        elif type(value) is float or not EXTENSION_NAME.fullmatch(name):
+            if version != 1:
+                meta["dataschema"] = version
+        elif type(value) is float or (name not in _USUAL and not EXTENSION_NAME.fullmatch(name)):
             return False
-        meta[name] = value
-    return len(names) <= MAX_EXTENSIONS
+        else:
+            meta[name] = value
+    return len(meta) <= MAX_EXTENSIONS
 
 
 def _means_something(rule: Rule, body: Any) -> bool:
