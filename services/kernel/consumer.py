@@ -151,8 +151,7 @@ class Consumer:
                 await reader.start()
                 marks = await reader.watermarks(sorted(owned))
                 reader.assign({number: mark.end for number, mark in marks.items()})
-                await asyncio.gather(*(self._catch_up(part) for part in owned.values()))
-                self.ready = True
+                await self._catch_up_all(owned)
                 while not self._changed.is_set():
                     for number, records in (await reader.fetch(PAGE_EVENTS, 200)).items():
                         part = self._owned.get(number)
@@ -160,8 +159,7 @@ class Consumer:
                             await self._apply_records(part, records)
             except Unavailable as error:
                 _logger.warning("the broker is away; the feed is read instead", model=self._model.name, reason=str(error))
-                await asyncio.gather(*(self._catch_up(part) for part in owned.values()))
-                self.ready = True
+                await self._catch_up_all(owned)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.0):
                         await self._changed.wait()
@@ -182,6 +180,17 @@ class Consumer:
 
     # ---- the feed
 
+    async def _catch_up_all(self, owned: dict[int, Partition]) -> None:
+        """Bring all partitions level with the log, and take over its time mark: from then on we are ready."""
+        pages = await asyncio.gather(*(self._catch_up(part) for part in owned.values()))
+        await self._mark_through([(number, page) for number, page in zip(owned, pages, strict=True) if page])
+        self.ready = True
+
+    async def _mark_through(self, pages: Sequence[tuple[int, Page]]) -> None:
+        marks = [(number, page.head, page.through) for number, page in pages]
+        if marks:
+            await checkpoint.mark_through(self._pool, self._model.name, self._generation, marks)
+
     async def _catch_up(self, part: Partition) -> Page | None:
         """Read the feed from the checkpoint to the head; returns the last page, or None where the partition was lost."""
         async with self._catching_up:
@@ -198,7 +207,7 @@ class Consumer:
         """Every few seconds: are we level with the log's head? Read on where Kafka is behind; notice when nothing moves."""
         while True:
             await asyncio.sleep(self._check_s)
-            marks = []
+            level: list[tuple[int, Page]] = []
             for part in list(self._owned.values()):
                 before = part.known.position
                 try:
@@ -221,10 +230,9 @@ class Consumer:
                 else:
                     self._kafka_behind.pop(part.number, None)
                 if part.known.position == page.head:
-                    marks.append((part.number, page.head, page.through))
+                    level.append((part.number, page))
                 self._watch(part, page.head)
-            if marks:
-                await checkpoint.mark_through(self._pool, self._model.name, self._generation, marks)
+            await self._mark_through(level)
 
     def _watch(self, part: Partition, head: int) -> None:
         """Call `stuck` where a partition has lag and has not moved for `patience_s`: a restart is the surest cure."""
