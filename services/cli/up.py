@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -111,7 +111,6 @@ def up() -> None:
         except Interrupted:
             pass
         finally:
-            console.print()
             supervisor.stop()
     console.print("Stopped. The data is kept in", str(folder.path))
 
@@ -339,7 +338,9 @@ def _step(what: str, where: str = "") -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}")
+    # The terminal may be gone, and rich leaves the program then: what runs must be stopped all the same.
+    with suppress(OSError, SystemExit):
+        console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}")
 
 
 def _use_pipelines_here() -> None:

@@ -151,6 +151,18 @@ def test_what_a_killed_supervisor_left_is_taken_over_by_the_next_one(terminal: T
     assert terminal.all_ports_are_free()
 
 
+def test_a_terminal_that_goes_away_stops_everything(terminal: Terminal) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "up"], cwd=ROOT, env={**terminal.environment, "DEMO": "0"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert up.stdout is not None
+    assert "PostgreSQL" in up.stdout.readline().decode()
+    up.stdout.close()
+    up.wait(60)
+    assert terminal.all_ports_are_free()
+
+
 def test_down_stops_it_from_another_terminal_and_a_second_up_is_refused(terminal: Terminal) -> None:
     terminal.up(DEMO="0")
     assert terminal.running is not None
