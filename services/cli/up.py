@@ -78,7 +78,7 @@ class Folder:
 
     def delete(self) -> None:
         """Delete what `up` made, and the folder itself where nothing else lies in it."""
-        for folder in (self.postgres, self.broker, self.logs, self.run):
+        for folder in (self.postgres, self.broker, self.logs, self.run, *self.path.glob("kafka-[13]")):
             shutil.rmtree(folder, ignore_errors=True)
         for name in ("key", "environment", "up.lock", "keys.json", "keys.json.lock"):
             (self.path / name).unlink(missing_ok=True)
@@ -124,13 +124,17 @@ def down() -> None:
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Stop everything and delete its data: the embedded PostgreSQL, keys and logs. Servers of yours are left alone."""
+    """Stop everything and delete its data: embedded PostgreSQL, Kafka of `salescycle kafka`, keys, logs. Yours are left alone."""
     folder = Folder(settings.data_dir())
     if not folder.path.exists():
         console.print(f"There is nothing in {folder.path}")
         return
     if not yes and not typer.confirm(f"Delete all events, keys and logs in {folder.path}?"):
         raise typer.Exit(1)
+    if kafka := [file.stem for file in folder.path.glob("kafka-[13]/*.pid") if LeftOver(file, "kafka.Kafka").pid()]:
+        raise machine.CannotStart(
+            f"Apache Kafka runs here ({', '.join(kafka)}): stop it first, its records are deleted too"
+        )
     _stop_everything(folder)
     if folder.postgres.exists():
         EmbeddedPostgres(folder.postgres, 1).delete()
