@@ -8,7 +8,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from services.cli import apache_kafka, doctor, importer, keys, migrate, topics, up
+from services.cli import apache_kafka, doctor, importer, keys, migrate, parked, rebuild, tail, topics, up, verify
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -24,6 +24,10 @@ commands.command()(up.reset)
 commands.command()(migrate.migrate)
 commands.command()(doctor.doctor)
 commands.command("import")(importer.import_)
+commands.command()(tail.tail)
+commands.command()(verify.verify)
+commands.command()(rebuild.rebuild)
+commands.add_typer(parked.app, name="parked")
 commands.command()(apache_kafka.kafka)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")

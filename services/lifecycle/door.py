@@ -17,7 +17,7 @@ from services.kernel.auth import KeyRing
 from services.kernel.clock import utc_now
 from services.kernel.draft import Appended
 from services.kernel.errors import Flaw, Invalid, Overloaded, SalescycleError
-from services.kernel.http import MAX_BATCH_BYTES, MAX_SINGLE_BYTES, header, media_type, problem_members, read_body, trace_id_of
+from services.kernel.http import MAX_BATCH_BYTES, MAX_SINGLE_BYTES, header, media_type, problem_members, read_body, refuse_compressed, trace_id_of
 from services.kernel.http_errors import BodyTooLarge
 from services.kernel.http_request import RawHeaders, Receive, decode_json, negotiate, refused
 from services.kernel.placements import Placements
@@ -53,6 +53,7 @@ class Door:
         kind = media_type(header(headers, b"content-type"), (*SINGLE, BATCH, LINES))
         strict = b"handling=strict" in (header(headers, b"prefer") or b"")
         if kind == LINES:
+            refuse_compressed(headers)
             _accepts(headers, LINES)
             await self._lines(headers, receive, send, strict)
             return

@@ -5,7 +5,8 @@ rebuild that was interrupted goes on where it stopped.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
@@ -40,17 +41,37 @@ class Rebuild:
 
     async def build(self) -> int:
         """Fill a new generation (or one that was left unfinished), index it, and swap it in. Returns its number."""
-        async with self._pool.acquire() as alone:
-            # a session lock on a connection of our own: it goes when we go
-            if not await alone.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", f"rebuild {self._model.name}"):
-                raise SalescycleError(f"another rebuild of {self._model.name} is under way")
+        async with self._alone():
             await checkpoint.ensure_live(self._pool, self._model, self._partitions)
             generation = await self._unfinished() or await self._new()
-            await self._fill(generation)
+            await self.fill(generation)
             await self._index(generation)
             await self._swap(generation)
-            await alone.fetchval("SELECT pg_advisory_unlock(hashtext($1))", f"rebuild {self._model.name}")
         return generation
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One builder of a model at a time. A session lock on a connection of our own: it goes when we go."""
+        name = f"rebuild {self._model.name}"
+        async with self._pool.acquire() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name):
+                raise SalescycleError(f"another rebuild or verify of {self._model.name} is under way; wait for it")
+            try:
+                yield
+            finally:
+                await connection.fetchval("SELECT pg_advisory_unlock(hashtext($1))", name)
+
+    @asynccontextmanager
+    async def trial(self) -> AsyncIterator[int]:
+        """A full generation that never serves and is dropped at the end, for comparing. `fill` brings it up again."""
+        async with self._alone():
+            generation = await self._new()
+            try:
+                await self.fill(generation)
+                yield generation
+            finally:
+                async with self._pool.acquire() as connection:
+                    await checkpoint.drop_generation(connection, self._model.name, generation)
 
     async def roll_back(self) -> int:
         """Make the generation that was live before the newest swap live again, once it has caught up."""
@@ -59,8 +80,8 @@ class Rebuild:
         )
         if generation is None:
             raise NotFound(f"{self._model.name} has no older generation to go back to")
-        await self._fill(int(generation))
-        await self._swap(int(generation))
+        async with self._alone():
+            await self._swap(int(generation))
         return int(generation)
 
     async def drop_old(self) -> list[int]:
@@ -83,19 +104,19 @@ class Rebuild:
         async with self._pool.acquire() as connection:
             return await checkpoint.create_generation(connection, self._model, self._partitions, live=False)
 
-    async def _fill(self, generation: int) -> None:
+    async def fill(self, generation: int) -> None:
         """Read every partition from its checkpoint to its head."""
         self._model.forget()
         parts = await Partition.open(self._pool, self._model, generation, range(self._partitions), live=False)
         at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE)
 
-        async def fill(part: Partition) -> None:
+        async def fill_one(part: Partition) -> None:
             async with at_once:
                 await self._fill_partition(part, generation)
 
         async with asyncio.TaskGroup() as group:
             for part in parts:
-                group.create_task(fill(part))
+                group.create_task(fill_one(part))
 
     async def _fill_partition(self, part: Partition, generation: int) -> None:
         """Read ahead while the last batch is applied: the feed and the store work side by side."""
@@ -135,7 +156,7 @@ class Rebuild:
     async def _swap(self, generation: int) -> None:
         """Catch up with the live generation, and replace it in one step; it may have moved on, so try again."""
         for _ in range(100):
-            await self._fill(generation)
+            await self.fill(generation)
             async with self._pool.acquire() as connection:
                 before = await checkpoint.swap(connection, self._model.name, generation)
             if before is not None:
