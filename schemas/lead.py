@@ -311,6 +311,4 @@ def _check_terms(lead: Lead, fact: Fact, body: Won) -> Lead:
 
 def _anomalous(lead: Lead, fact: Fact, reason: str) -> Lead:
     anomaly = Anomaly(fact.version, fact.type, reason)
-    return replace(
-        lead, anomalies=(*lead.anomalies, anomaly)[-ANOMALIES_KEPT:], anomaly_count=lead.anomaly_count + 1
-    )
+    return replace(lead, anomalies=(*lead.anomalies, anomaly)[-ANOMALIES_KEPT:], anomaly_count=lead.anomaly_count + 1)

@@ -69,7 +69,9 @@ class Pipelines:
         self._by_name = {pipeline.name: pipeline for pipeline in pipelines}
         defaults = [pipeline.name for pipeline in self._by_name.values() if pipeline.default]
         if len(defaults) != 1:
-            raise PipelineError(f"exactly one pipeline must have `default: true`; here: {', '.join(defaults) or 'none'}")
+            raise PipelineError(
+                f"exactly one pipeline must have `default: true`; here: {', '.join(defaults) or 'none'}"
+            )
         self.default = self._by_name[defaults[0]]
         self._stage_names = {stage.name for pipeline in self._by_name.values() for stage in pipeline.stages}
 

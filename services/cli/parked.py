@@ -18,7 +18,9 @@ _LIVE = "JOIN read_model AS r ON r.name = p.model AND r.live_generation = p.gene
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False) -> None:
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
     """One line a lead: where it stopped, and why."""
     rows = asyncio.run(_list())
     if as_json:
@@ -29,7 +31,9 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="One JSON documen
         return
     table = Table("read model", "lead", "partition", "first position", "events", "parked at", "cause")
     for row in rows:
-        table.add_row(*(str(row[key]) for key in ("model", "stream", "partition", "position", "events", "parked_at", "cause")))
+        table.add_row(
+            *(str(row[key]) for key in ("model", "stream", "partition", "position", "events", "parked_at", "cause"))
+        )
     console.print(table)
     console.print("`salescycle parked retry` applies them again, in order, once the cause is mended.")
 
@@ -42,7 +46,9 @@ def retry(
     """Ask the services to apply parked events again. Exit code 1 where some are parked still."""
     left = asyncio.run(_retry(stream, wait))
     if left:
-        console.print(f"{left} leads are parked still: `salescycle parked list` says why, and whether projections runs.")
+        console.print(
+            f"{left} leads are parked still: `salescycle parked list` says why, and whether projections runs."
+        )
         raise typer.Exit(1)
     console.print("Nothing of it is parked any more.")
 
@@ -71,8 +77,9 @@ async def _retry(stream: str | None, wait_s: float) -> int:
         )  # fmt: skip
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
-            asked, left = await pool.fetchrow(
-                f"SELECT count(*) FILTER (WHERE p.retry_requested), count(DISTINCT (p.model, p.stream)) {chosen}", stream
+            ((asked, left),) = await pool.fetch(
+                f"SELECT count(*) FILTER (WHERE p.retry_requested), count(DISTINCT (p.model, p.stream)) {chosen}",
+                stream,
             )
             if not asked or asyncio.get_running_loop().time() > deadline:
                 return int(left)

@@ -21,8 +21,12 @@ console = Console(highlight=False, soft_wrap=True)
 
 def rebuild(
     model: Annotated[str, typer.Argument(help=f"Read model: {', '.join(MODELS)}.")],
-    roll_back: Annotated[bool, typer.Option("--roll-back", help="Go back to the generation before, once it has caught up.")] = False,
-    drop_old: Annotated[bool, typer.Option("--drop-old", help="Afterwards drop every generation that does not serve.")] = False,
+    roll_back: Annotated[
+        bool, typer.Option("--roll-back", help="Go back to the generation before, once it has caught up.")
+    ] = False,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Afterwards drop every generation that does not serve.")
+    ] = False,
 ) -> None:
     """Build MODEL anew from the log while the old one serves, then swap. An interrupted rebuild goes on where it stopped."""
     asyncio.run(_rebuild(settings.load(), model, roll_back, drop_old))
@@ -31,7 +35,11 @@ def rebuild(
 async def open_pool(given: CliSettings) -> asyncpg.Pool:
     """Connections that may do what a projections service may, and no more."""
     return await postgres.create_pool(
-        given.postgres.url.get_secret_value(), schema=PROJECTIONS_SCHEMA, role="salescycle_projector", min_size=1, max_size=8
+        given.postgres.url.get_secret_value(),
+        schema=PROJECTIONS_SCHEMA,
+        role="salescycle_projector",
+        min_size=1,
+        max_size=8,
     )
 
 
@@ -40,14 +48,23 @@ async def _rebuild(given: CliSettings, name: str, roll_back: bool, drop_old: boo
     pool = await open_pool(given)
     feed = FeedClient(given.lifecycle_url, given.key.get_secret_value() if given.key else "")
     reached = dict.fromkeys(range(given.log.partitions), (0, 0))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("events"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     try:
         with Progress(*columns, console=console) as bars:
             task = bars.add_task(name, total=None)
 
             def progress(partition: int, position: int, head: int) -> None:
                 reached[partition] = position, head
-                bars.update(task, completed=sum(at for at, _ in reached.values()), total=sum(to for _, to in reached.values()))
+                bars.update(
+                    task, completed=sum(at for at, _ in reached.values()), total=sum(to for _, to in reached.values())
+                )
 
             work = Rebuild(pool, model, feed, given.log.partitions, progress)
             generation = await (work.roll_back() if roll_back else work.build())
@@ -56,7 +73,9 @@ async def _rebuild(given: CliSettings, name: str, roll_back: bool, drop_old: boo
             dropped = await work.drop_old()
             console.print(f"Dropped: {', '.join(map(str, dropped)) or 'nothing'}.")
         else:
-            console.print(f"The one before stays: `salescycle rebuild {name} --roll-back` goes back to it, `--drop-old` drops it.")
+            console.print(
+                f"The one before stays: `salescycle rebuild {name} --roll-back` goes back to it, `--drop-old` drops it."
+            )
     finally:
         await feed.close()
         await pool.close()

@@ -17,7 +17,9 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def tail(
-    beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with the first event, not with the next one.")] = False,
+    beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the first event, not with the next one.")
+    ] = False,
     lead: Annotated[str | None, typer.Option(help="Only this lead, such as L-1.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Structured CloudEvents, one a line.")] = False,
@@ -30,7 +32,9 @@ def tail(
         raise typer.Exit(130) from None
 
 
-async def _tail(given: CliSettings, beginning: bool, lead: str | None, type_: str | None, as_json: bool, count: int | None) -> None:
+async def _tail(
+    given: CliSettings, beginning: bool, lead: str | None, type_: str | None, as_json: bool, count: int | None
+) -> None:
     cursor: str | None = None
     shown = 0
     headers = given.authorization()

@@ -28,7 +28,9 @@ SHOWN = 100
 
 
 def verify(
-    wait: Annotated[float, typer.Option(help="Seconds to wait for topic and read models to be level with the log.")] = 30,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for topic and read models to be level with the log.")
+    ] = 30,
     rebuild: Annotated[bool, typer.Option(help="Also build every read model again and compare.")] = True,
     topic: Annotated[bool, typer.Option(help="Also compare the topic.")] = True,
 ) -> None:
@@ -44,7 +46,9 @@ def verify(
 
 
 async def _verify(given: CliSettings, wait_s: float, rebuild: bool, topic: bool) -> list[Difference]:
-    bars = Progress(TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console)
+    bars = Progress(
+        TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
     tasks: dict[str, TaskID] = {}
 
     def progress(what: str, done: int, total: int) -> None:
@@ -68,7 +72,9 @@ async def _verify(given: CliSettings, wait_s: float, rebuild: bool, topic: bool)
             heads.update({row[0]: (row[1], row[2]) for row in rows})
             found += [difference async for difference in check_store(connection, deciders, owned, progress)]
         if topic:
-            found += await _check_topic(given, connections, {p: head for p, (head, _) in heads.items()}, wait_s, progress)
+            found += await _check_topic(
+                given, connections, {p: head for p, (head, _) in heads.items()}, wait_s, progress
+            )
         pool = await open_pool(given)
         stack.push_async_callback(pool.close)
         feed = FeedClient(given.lifecycle_url, given.key.get_secret_value() if given.key else "")
@@ -86,7 +92,9 @@ async def _check_topic(given, connections, heads, wait_s, progress) -> list[Diff
     """Compare the topic; what is only not yet there gets `wait_s` to come."""
     deadline = asyncio.get_running_loop().time() + wait_s
     while True:
-        found = [each async for each in check_topic(connections, given.kafka, given.kafka.events_topic, heads, progress)]
+        found = [
+            each async for each in check_topic(connections, given.kafka, given.kafka.events_topic, heads, progress)
+        ]
         late = found and all("without a hole" in each.what for each in found)
         if not late or asyncio.get_running_loop().time() > deadline:
             return found

@@ -23,6 +23,9 @@ TRIES = 5
 """How often a batch is tried before the event at fault is looked for and parked."""
 
 
+NOT_OURS: tuple[type[Exception], ...] = (checkpoint.Fenced, *postgres.UNREACHABLE)
+
+
 class Gap(SalescycleError):
     """A batch does not begin right after the checkpoint; the hole must be filled from the log first."""
 
@@ -47,14 +50,21 @@ class Partition:
         self.lock = asyncio.Lock()
 
     @classmethod
-    async def open(cls, pool: asyncpg.Pool, model: ReadModel, generation: int, numbers: Sequence[int], *, live: bool) -> "list[Partition]":
+    async def open(
+        cls, pool: asyncpg.Pool, model: ReadModel, generation: int, numbers: Sequence[int], *, live: bool
+    ) -> "list[Partition]":
         """The partitions as the store knows them now."""
         known = await checkpoint.checkpoints(pool, model.name, generation)
         parked: dict[int, set[str]] = {}
-        for row in await pool.fetch("SELECT DISTINCT partition, stream FROM parked WHERE model = $1 AND generation = $2", model.name, generation):
+        for row in await pool.fetch(
+            "SELECT DISTINCT partition, stream FROM parked WHERE model = $1 AND generation = $2", model.name, generation
+        ):
             parked.setdefault(row[0], set()).add(row[1])
         PARKED_LEADS.labels(model.name).set(sum(map(len, parked.values())))
-        return [cls(pool, model, generation, n, known.get(n, Checkpoint()), parked.get(n, set()), live=live) for n in numbers]
+        return [
+            cls(pool, model, generation, n, known.get(n, Checkpoint()), parked.get(n, set()), live=live)
+            for n in numbers
+        ]
 
     def unseen(self, events: Sequence[Recorded]) -> list[Recorded]:
         """The events past the checkpoint, each once, in order.
@@ -103,9 +113,15 @@ class Partition:
             except postgres.UNREACHABLE as error:
                 self._model.forget()
                 raise Unavailable(f"the store does not answer: {postgres.described(error)}") from error
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever a read model raises, its partition must go on
                 self._model.forget()
-                _logger.warning("a batch could not be applied", model=self._model.name, partition=self.number, attempt=attempt, error=postgres.described(error))
+                _logger.warning(
+                    "a batch could not be applied",
+                    model=self._model.name,
+                    partition=self.number,
+                    attempt=attempt,
+                    error=postgres.described(error),
+                )
                 if attempt == TRIES:
                     await self._find_poison(fresh)
                     break
@@ -149,7 +165,13 @@ class Partition:
                 raise SalescycleError(f"{self._model.name} names a parked event as poison again: {found}")
             park[position] = str(found)[:500]
             self._model.forget()
-            _logger.error("a lead is parked", model=self._model.name, partition=self.number, position=position, cause=park[position])
+            _logger.error(
+                "a lead is parked",
+                model=self._model.name,
+                partition=self.number,
+                position=position,
+                cause=park[position],
+            )
             try:
                 await self._write(fresh, park)
                 found = None
@@ -166,7 +188,7 @@ class Partition:
                 raise
             except postgres.UNREACHABLE as error:
                 raise Unavailable(f"the store does not answer: {postgres.described(error)}") from error
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  the event at fault is parked, whatever it raised
                 self._model.forget()
                 cause = postgres.described(error) if not isinstance(error, SalescycleError) else str(error)
                 await self._park([event], Poison(cause, position=event.position))
@@ -196,9 +218,13 @@ class Partition:
                     )  # fmt: skip
                     ordered = sorted(events, key=lambda row: row["position"])
                     home = await connection.fetchval("SELECT current_schema()")
-                    await connection.execute(f'SET LOCAL search_path = "{checkpoint.schema_of(self._model.name, self.generation)}", "{home}"')
-                    await self._model.apply(connection, self.number, [from_structured(row["event"].encode()) for row in ordered])
-            except (checkpoint.Fenced, *postgres.UNREACHABLE):
+                    await connection.execute(
+                        f'SET LOCAL search_path = "{checkpoint.schema_of(self._model.name, self.generation)}", "{home}"'
+                    )
+                    await self._model.apply(
+                        connection, self.number, [from_structured(row["event"].encode()) for row in ordered]
+                    )
+            except NOT_OURS:
                 self._model.forget()
                 raise
             except (SalescycleError, asyncpg.PostgresError, msgspec.MsgspecError) as error:
@@ -208,7 +234,9 @@ class Partition:
                     "UPDATE parked SET retry_requested = false, cause = $5 WHERE model = $1 AND generation = $2 AND partition = $3 AND stream = $4",
                     self._model.name, self.generation, self.number, stream, cause,
                 )  # fmt: skip
-                _logger.warning("a parked lead failed again", model=self._model.name, partition=self.number, cause=cause)
+                _logger.warning(
+                    "a parked lead failed again", model=self._model.name, partition=self.number, cause=cause
+                )
             else:
                 self._parked.discard(stream)
                 _logger.info("a parked lead was applied", model=self._model.name, partition=self.number)

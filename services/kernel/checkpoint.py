@@ -12,6 +12,7 @@ import asyncpg
 
 from schemas.envelope import Recorded
 from services.kernel.errors import SalescycleError
+from services.kernel.postgres import Connection
 
 
 class ReadModel(Protocol):
@@ -21,7 +22,7 @@ class ReadModel(Protocol):
     tables_sql: str
     indexes_sql: str
 
-    async def apply(self, connection: asyncpg.Connection, partition: int, events: Sequence[Recorded]) -> None:
+    async def apply(self, connection: Connection, partition: int, events: Sequence[Recorded]) -> None:
         """Take `events` (one partition, dense, ascending) into account, inside the caller's transaction.
 
         Raises:
@@ -31,7 +32,7 @@ class ReadModel(Protocol):
     def forget(self) -> None:
         """Drop what is remembered between batches: another process may have written, or a transaction was undone."""
 
-    async def checksum(self, connection: asyncpg.Connection, partition: int) -> bytes:
+    async def checksum(self, connection: Connection, partition: int) -> bytes:
         """A digest of everything the model holds of a partition, whatever order it was written in."""
 
 
@@ -61,13 +62,13 @@ def schema_of(model: str, generation: int) -> str:
     return f"{model}_g{generation}"
 
 
-async def create_generation(
-    connection: asyncpg.Connection, model: ReadModel, partitions: int, *, live: bool
-) -> int:
+async def create_generation(connection: Connection, model: ReadModel, partitions: int, *, live: bool) -> int:
     """Make an empty generation with checkpoints at 0; with its indexes where it serves at once. Returns its number."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"generation {model.name}")
-        number = await connection.fetchval("SELECT coalesce(max(generation), 0) + 1 FROM generation WHERE model = $1", model.name)
+        number = await connection.fetchval(
+            "SELECT coalesce(max(generation), 0) + 1 FROM generation WHERE model = $1", model.name
+        )
         home = await connection.fetchval("SELECT current_schema()")
         schema = schema_of(model.name, number)
         await connection.execute(f'CREATE SCHEMA "{schema}"')
@@ -93,7 +94,7 @@ async def create_generation(
         return int(number)
 
 
-async def live_generation(connection: asyncpg.Connection | asyncpg.Pool, model: str) -> int | None:
+async def live_generation(connection: Connection | asyncpg.Pool, model: str) -> int | None:
     number: int | None = await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1", model)
     return number
 
@@ -107,15 +108,17 @@ async def ensure_live(pool: asyncpg.Pool, model: ReadModel, partitions: int) -> 
         )
 
 
-async def checkpoints(connection: asyncpg.Connection | asyncpg.Pool, model: str, generation: int) -> dict[int, Checkpoint]:
+async def checkpoints(connection: Connection | asyncpg.Pool, model: str, generation: int) -> dict[int, Checkpoint]:
     rows = await connection.fetch(
-        "SELECT partition, position, event_id, through FROM checkpoint WHERE model = $1 AND generation = $2", model, generation
+        "SELECT partition, position, event_id, through FROM checkpoint WHERE model = $1 AND generation = $2",
+        model,
+        generation,
     )
     return {row[0]: Checkpoint(row[1], row[2], row[3] if isinstance(row[3], datetime) else None) for row in rows}
 
 
 async def begin_apply(
-    connection: asyncpg.Connection, model: str, generation: int, partition: int, *, live: bool,
+    connection: Connection, model: str, generation: int, partition: int, *, live: bool,
     known: Checkpoint, last: Recorded,
 ) -> None:  # fmt: skip
     """First statement of an applied batch's transaction: moves the checkpoint from `known` to `last`, or refuses.
@@ -135,7 +138,7 @@ async def begin_apply(
 
 
 async def mark_through(
-    connection: asyncpg.Connection | asyncpg.Pool, model: str, generation: int, marks: Sequence[tuple[int, int, datetime]]
+    connection: Connection | asyncpg.Pool, model: str, generation: int, marks: Sequence[tuple[int, int, datetime]]
 ) -> None:
     """Take over the log's time mark for partitions (partition, position, through) that have nothing left to read."""
     await connection.execute(
@@ -146,7 +149,7 @@ async def mark_through(
     )  # fmt: skip
 
 
-async def swap(connection: asyncpg.Connection, model: str, generation: int) -> int | None:
+async def swap(connection: Connection, model: str, generation: int) -> int | None:
     """Make `generation` the live one if it is as far as the live one in every partition.
 
     Returns the number of the one that was live before, or None where the new one is still behind: catch up, try again.
@@ -161,17 +164,24 @@ async def swap(connection: asyncpg.Connection, model: str, generation: int) -> i
         if behind:
             return None
         await connection.execute("UPDATE read_model SET live_generation = $2 WHERE name = $1", model, generation)
-        await connection.execute("UPDATE generation SET state = 'old' WHERE model = $1 AND generation = $2", model, before)
         await connection.execute(
-            "UPDATE generation SET state = 'live', swapped_at = now() WHERE model = $1 AND generation = $2", model, generation
+            "UPDATE generation SET state = 'old' WHERE model = $1 AND generation = $2", model, before
+        )
+        await connection.execute(
+            "UPDATE generation SET state = 'live', swapped_at = now() WHERE model = $1 AND generation = $2",
+            model,
+            generation,
         )
         return int(before)
 
 
-async def drop_generation(connection: asyncpg.Connection, model: str, generation: int) -> None:
+async def drop_generation(connection: Connection, model: str, generation: int) -> None:
     """Drop a generation that is not live, with its checkpoints and parked events."""
     async with connection.transaction():
-        if await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1 FOR SHARE", model) == generation:
+        if (
+            await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1 FOR SHARE", model)
+            == generation
+        ):
             raise SalescycleError(f"generation {generation} of {model} is live; swap before you drop it")
         await connection.execute(f'DROP SCHEMA IF EXISTS "{schema_of(model, generation)}" CASCADE')
         await connection.execute("DELETE FROM checkpoint WHERE model = $1 AND generation = $2", model, generation)

@@ -28,6 +28,8 @@ from services.kernel.telemetry import CONSUMER_GAPS, CONSUMER_LAG_EVENTS, CONSUM
 
 _logger = structlog.get_logger(__name__)
 
+INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE)
+
 PAGE_EVENTS = 5_000
 CATCHING_UP_AT_ONCE = 4
 
@@ -76,7 +78,7 @@ class Consumer:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+        with suppress(*postgres.TROUBLE):
             await self._ownership.leave()
 
     async def _run(self) -> None:
@@ -95,11 +97,15 @@ class Consumer:
                 self.diverged = f"{error} {WHAT_TO_DO.format(model=self._model.name)}"
                 self.ready = False
                 _logger.error("the read model stopped", model=self._model.name, reason=self.diverged)
-                with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+                with suppress(*postgres.TROUBLE):
                     await self._ownership.leave()
                 return
-            except (SalescycleError, asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
-                _logger.warning("following the log was interrupted and starts again", model=self._model.name, reason=postgres.described(error))
+            except INTERRUPTIONS as error:
+                _logger.warning(
+                    "following the log was interrupted and starts again",
+                    model=self._model.name,
+                    reason=postgres.described(error),
+                )
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
 
@@ -158,7 +164,9 @@ class Consumer:
                         if part is not None:
                             await self._apply_records(part, records)
             except Unavailable as error:
-                _logger.warning("the broker is away; the feed is read instead", model=self._model.name, reason=str(error))
+                _logger.warning(
+                    "the broker is away; the feed is read instead", model=self._model.name, reason=str(error)
+                )
                 await self._catch_up_all(owned)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.0):
@@ -218,7 +226,9 @@ class Consumer:
                 lag = max(0, page.head - part.known.position)
                 CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(lag)
                 oldest = page.events[0].recorded_at if page.events and lag else None
-                CONSUMER_LAG_SECONDS.labels(self._model.name, part.number).set((utc_now() - oldest).total_seconds() if oldest else 0)
+                CONSUMER_LAG_SECONDS.labels(self._model.name, part.number).set(
+                    (utc_now() - oldest).total_seconds() if oldest else 0
+                )
                 if page.events and part.known.position == before:  # Kafka gave nothing while we asked
                     behind = self._kafka_behind[part.number] = self._kafka_behind.get(part.number, 0) + 1
                     await self._apply(part, page.events, "feed")
@@ -241,7 +251,9 @@ class Consumer:
         if part.known.position != position or part.known.position >= head:
             self._last_progress[part.number] = (part.known.position, now)
         elif now - since > self._patience_s:
-            self._stuck(f"partition {part.number} of {self._model.name} stands at {position} of {head} for {now - since:.0f} s")
+            self._stuck(
+                f"partition {part.number} of {self._model.name} stands at {position} of {head} for {now - since:.0f} s"
+            )
 
     # ---- effects
 

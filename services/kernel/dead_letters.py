@@ -36,7 +36,12 @@ class DeadLetters:
             ("dlq-error-class", type(error).__name__.encode()),
             ("dlq-error-message", str(error)[:200].encode()),
         ]
-        _logger.error("a record is no event of the log; it goes to the dead letters", partition=partition, offset=record.offset, topic=self.topic)
+        _logger.error(
+            "a record is no event of the log; it goes to the dead letters",
+            partition=partition,
+            offset=record.offset,
+            topic=self.topic,
+        )
         producer = kafka.Producer(self._settings, self.topic)
         try:
             await kafka.ensure_topic(self._settings, self.topic, 1)

@@ -39,9 +39,14 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
     async def read_log(
         partition: Annotated[int, Path(ge=0, le=1023)],
         after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position")] = 0,
-        id: Annotated[str | None, Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log")] = None,
+        id: Annotated[
+            str | None,
+            Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log"),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events")] = 1_000,
-        wait: Annotated[float, Query(ge=0, le=30, description="Where there is nothing yet, wait so many seconds for it")] = 0,
+        wait: Annotated[
+            float, Query(ge=0, le=30, description="Where there is nothing yet, wait so many seconds for it")
+        ] = 0,
     ) -> Response:
         placement = placements.of_partition(partition)
         head = await placement.log.check(partition, after, id)
@@ -57,17 +62,23 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         operation_id="followLog",
         summary="Follow the whole log as server-sent events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "`id` is the cursor over all partitions"}},
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "`id` is the cursor over all partitions"}
+        },
         dependencies=[Depends(requires(scope)), Depends(strict_query)],
     )
     async def follow_log(
         request: Request,
         last_event_id: Annotated[str | None, Header(description="Cursor of the last event seen")] = None,
-        after: Annotated[str | None, Query(max_length=4_000, description="The same cursor, or `now`; absent: from the beginning")] = None,
+        after: Annotated[
+            str | None, Query(max_length=4_000, description="The same cursor, or `now`; absent: from the beginning")
+        ] = None,
     ) -> StreamingResponse:
         positions = await _positions(placements, last_event_id or after)
         return StreamingResponse(
-            _events(placements, base_url, positions, request.app.state.draining), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            _events(placements, base_url, positions, request.app.state.draining),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store"},
         )
 
     return router
@@ -109,7 +120,15 @@ async def _events(
                     event = recorded(row)
                     positions[partition] = event.position
                     cursor = encode_cursor([positions[number] for number in range(placements.partitions)])
-                    yield b"id: " + cursor.encode() + b"\nevent: " + event.type.encode() + b"\ndata: " + structured(event, base_url) + b"\n\n"
+                    yield (
+                        b"id: "
+                        + cursor.encode()
+                        + b"\nevent: "
+                        + event.type.encode()
+                        + b"\ndata: "
+                        + structured(event, base_url)
+                        + b"\n\n"
+                    )
                     idle = False
             if idle:
                 silent_since = silent_since or loop.time()
@@ -124,8 +143,8 @@ async def _events(
     finally:
         for watcher in watchers:
             watcher.cancel()
-        for placement, event in zip(placements.all, events, strict=True):
-            placement.heads.unsubscribe(event)
+        for placement, woken in zip(placements.all, events, strict=True):
+            placement.heads.unsubscribe(woken)
 
 
 async def _forward(event: asyncio.Event, news: asyncio.Event) -> None:
@@ -133,5 +152,3 @@ async def _forward(event: asyncio.Event, news: asyncio.Event) -> None:
         await event.wait()
         news.set()
         event.clear()
-
-

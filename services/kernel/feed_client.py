@@ -25,13 +25,18 @@ class FeedClient:
         self.base_url = base_url.rstrip("/")
         limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
         self._http = httpx.AsyncClient(
-            base_url=self.base_url, headers={"Authorization": f"Bearer {key}"}, timeout=httpx.Timeout(30, connect=5), limits=limits
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(30, connect=5),
+            limits=limits,
         )
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def read(self, partition: int, after: int, event_id: str | None, *, limit: int = 5_000, wait_s: float = 0) -> Page:
+    async def read(
+        self, partition: int, after: int, event_id: str | None, *, limit: int = 5_000, wait_s: float = 0
+    ) -> Page:
         """At most `limit` events after `after`, which must be the position of `event_id` (None = not checked).
 
         Raises:
@@ -51,7 +56,9 @@ class FeedClient:
         if answer.status_code == 409:
             raise LogDiverged(str(answer.json().get("detail", "the log went back in time")))
         if answer.status_code in (401, 403):
-            raise Unauthenticated(f"the feed at {self.base_url} refuses the key: it needs the scope events:read (SALESCYCLE_KEY)")
+            raise Unauthenticated(
+                f"the feed at {self.base_url} refuses the key: it needs the scope events:read (SALESCYCLE_KEY)"
+            )
         if answer.status_code != 200:
             raise Unavailable(f"the feed at {self.base_url} answers {answer.status_code}")
         try:

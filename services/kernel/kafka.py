@@ -55,7 +55,9 @@ async def partition_count(settings: KafkaSettings, topic: str) -> int | None:
             await admin.close()
 
 
-async def ensure_topic(settings: KafkaSettings, topic: str, partitions: int, configuration: dict[str, str] | None = None) -> bool:
+async def ensure_topic(
+    settings: KafkaSettings, topic: str, partitions: int, configuration: dict[str, str] | None = None
+) -> bool:
     """Make sure that the topic exists with just so many partitions; True where it was made now.
 
     Raises:
@@ -74,7 +76,11 @@ async def ensure_topic(settings: KafkaSettings, topic: str, partitions: int, con
     try:
         await admin.start()
         if found is not None:
-            _logger.warning("the broker made the topic anew with its own number of partitions; making it again", topic=topic, found=found)
+            _logger.warning(
+                "the broker made the topic anew with its own number of partitions; making it again",
+                topic=topic,
+                found=found,
+            )
             with suppress(UnknownTopicOrPartitionError):
                 await admin.delete_topics([topic])
         new = NewTopic(topic, partitions, settings.replication_factor, topic_configs=configuration or {})

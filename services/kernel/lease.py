@@ -20,7 +20,9 @@ class Lease:
 
     async def acquire(self) -> bool:
         """Take or keep the lease. True where it is ours now; `epoch` is set then and only then."""
-        self.epoch = await self._pool.fetchval(sql("services.kernel.sql", "acquire_lease"), self.name, self.owner, self.seconds)
+        self.epoch = await self._pool.fetchval(
+            sql("services.kernel.sql", "acquire_lease"), self.name, self.owner, self.seconds
+        )
         return self.epoch is not None
 
     async def release(self) -> None:

@@ -101,9 +101,15 @@ async def level(connection: asyncpg.Connection, schema: str) -> dict[str, int]:
     """The newest applied number by component; empty where the schema was never migrated."""
     if await connection.fetchval("SELECT to_regclass($1)", f"{schema}.migration") is None:
         return {}
-    rows = await connection.fetch(f'SELECT component, max(number) AS number FROM "{schema}".migration GROUP BY component')
+    rows = await connection.fetch(
+        f'SELECT component, max(number) AS number FROM "{schema}".migration GROUP BY component'
+    )
     return {row["component"]: row["number"] for row in rows}
 
 
 LOG = Component("log", "services.kernel.migrations.log", (("services.kernel.sql", "append"),))
-CONSUMER = Component("consumer", "services.kernel.migrations.consumer", (("services.kernel.sql", "begin_apply"), ("services.kernel.sql", "share_ownership")))
+CONSUMER = Component(
+    "consumer",
+    "services.kernel.migrations.consumer",
+    (("services.kernel.sql", "begin_apply"), ("services.kernel.sql", "share_ownership")),
+)

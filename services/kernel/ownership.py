@@ -21,7 +21,11 @@ class Ownership:
     async def beat(self) -> list[int]:
         """Say that we live; returns the partitions that are ours now, ascending."""
         rows = await self._pool.fetch(
-            "SELECT * FROM share_ownership($1, $2, $3, $4)", self._consumer, self._member, self._partitions, self.seconds
+            "SELECT * FROM share_ownership($1, $2, $3, $4)",
+            self._consumer,
+            self._member,
+            self._partitions,
+            self.seconds,
         )
         return [row[0] for row in rows]
 
@@ -32,4 +36,6 @@ class Ownership:
                 "UPDATE ownership SET member = NULL, expires_at = '-infinity' WHERE consumer = $1 AND member = $2",
                 self._consumer, self._member,
             )  # fmt: skip
-            await connection.execute("DELETE FROM member WHERE consumer = $1 AND member = $2", self._consumer, self._member)
+            await connection.execute(
+                "DELETE FROM member WHERE consumer = $1 AND member = $2", self._consumer, self._member
+            )

@@ -114,7 +114,9 @@ class Placements:
         async def store(indices: list[int]) -> None:
             committer = places[indices[0]].committer
             try:
-                outcomes: Sequence[Outcome] = await committer.submit([(events[index],) for index in indices], strict=strict)
+                outcomes: Sequence[Outcome] = await committer.submit(
+                    [(events[index],) for index in indices], strict=strict
+                )
             except SalescycleError as refusal:  # one placement may be full while the other stores
                 outcomes = [refusal] * len(indices)
             for index, outcome in zip(indices, outcomes, strict=True):
@@ -152,7 +154,11 @@ def ranges(
 
 
 async def migrate_placements(
-    schema: str, partitions: int, places: Sequence[PlacementSettings], postgres: PostgresSettings, components: Sequence[Component]
+    schema: str,
+    partitions: int,
+    places: Sequence[PlacementSettings],
+    postgres: PostgresSettings,
+    components: Sequence[Component],
 ) -> list[Migration]:
     """Bring every placement's schema to the newest level and lay out its partitions."""
     done = []

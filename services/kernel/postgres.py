@@ -6,10 +6,11 @@ A pool is bound to a schema (search_path) and to a role, so that what a service 
 from typing import Any
 
 import asyncpg
+import asyncpg.pool
 
 from services.kernel.errors import SalescycleError, Unavailable
 
-UNREACHABLE: tuple[type[BaseException], ...] = (
+UNREACHABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -25,6 +26,12 @@ UNREACHABLE: tuple[type[BaseException], ...] = (
     asyncpg.OutOfMemoryError,
 )
 """What says nothing about the statement itself: the same work may be tried again, after looking whether it was done."""
+
+TROUBLE: tuple[type[Exception], ...] = (asyncpg.PostgresError, *UNREACHABLE)
+"""Anything that PostgreSQL or the way to it may raise."""
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+"""A connection, of a pool or not."""
 
 STREAMS_MOVED = "SC001"
 RECEIPTS_EXIST = "SC002"
@@ -52,7 +59,7 @@ async def create_pool(
         return await asyncpg.create_pool(
             url, min_size=min_size, max_size=max_size, server_settings=server_settings, timeout=10, command_timeout=60
         )
-    except (*UNREACHABLE, asyncpg.PostgresError) as error:
+    except TROUBLE as error:
         raise Unavailable(f"PostgreSQL cannot be used: {described(error)}") from error
 
 

@@ -27,6 +27,8 @@ from services.kernel.wakeup import Heads
 
 _logger = structlog.get_logger(__name__)
 
+INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE)
+
 BATCH_EVENTS = 1_000
 
 WHAT_TO_DO = (
@@ -73,7 +75,10 @@ class _Search:
 
     def see(self, offset: int, position: int, event_id: str | None) -> None:
         self.end = max(self.end, offset + 1)
-        if offset == self._confirmed.offset and (position, event_id) == (self._confirmed.position, self._confirmed.event_id):
+        if offset == self._confirmed.offset and (position, event_id) == (
+            self._confirmed.position,
+            self._confirmed.event_id,
+        ):
             self.sure = True
         if self._fresh:
             self.reached, self._fresh = position - 1, False
@@ -119,7 +124,7 @@ class Relay:
             await self._write_confirmed()
             await self._lease.release()
             await self._pool.close()
-        except (asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
+        except postgres.TROUBLE as error:
             _logger.warning("the relay left without writing down its place", reason=postgres.described(error))
             self._pool.terminate()
 
@@ -134,15 +139,20 @@ class Relay:
                 self.diverged = f"{error} {WHAT_TO_DO}"
                 _logger.error("publishing stopped", reason=self.diverged, topic=self._topic)
                 return
-            except (SalescycleError, asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
-                _logger.warning("publishing was interrupted and starts again", reason=postgres.described(error), pause_s=pause)
+            except INTERRUPTIONS as error:
+                _logger.warning(
+                    "publishing was interrupted and starts again", reason=postgres.described(error), pause_s=pause
+                )
             pause = 0.1 if self.publishing else min(2.0, pause * 2)
             self.publishing = False
             await asyncio.sleep(pause)
 
     async def _work(self) -> None:
         """Publish until the lease is lost or something fails; raises what failed."""
-        tasks = [asyncio.create_task(self._publish_all(), name="publish"), asyncio.create_task(self._keep_lease(), name="lease")]
+        tasks = [
+            asyncio.create_task(self._publish_all(), name="publish"),
+            asyncio.create_task(self._keep_lease(), name="lease"),
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -200,19 +210,30 @@ class Relay:
 
     async def _read_pages(self, idle: dict[int, _Place]) -> dict[int, list[Recorded]]:
         """The next events of every idle partition that has some, in one query."""
-        wanted = {p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position}
+        wanted = {
+            p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position
+        }
         for partition, place in idle.items():
-            RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - place.next_position + 1))
+            RELAY_BACKLOG_EVENTS.labels(partition).set(
+                max(0, self._heads.positions[partition] - place.next_position + 1)
+            )
         if not wanted:
             return {}
-        rows = await self._pool.fetch(sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS)
+        rows = await self._pool.fetch(
+            sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS
+        )
         pages: dict[int, list[Recorded]] = {}
         for row in rows:
             pages.setdefault(row[0], []).append(recorded(row))
         return pages
 
     async def _send(
-        self, producer: kafka.Producer, partition: int, places: dict[int, _Place], events: list[Recorded], news: asyncio.Event
+        self,
+        producer: kafka.Producer,
+        partition: int,
+        places: dict[int, _Place],
+        events: list[Recorded],
+        news: asyncio.Event,
     ) -> None:
         """Publish one batch and check where it landed. Anything unexpected: look into the topic and go on from there."""
         place = places[partition]
@@ -220,7 +241,12 @@ class Relay:
             records = [to_kafka(event, self._base_url) for event in events]
             offset, count = await producer.publish(partition, records)
             if offset != place.expected_offset:
-                _logger.warning("a batch landed elsewhere than expected", partition=partition, expected=place.expected_offset, got=offset)
+                _logger.warning(
+                    "a batch landed elsewhere than expected",
+                    partition=partition,
+                    expected=place.expected_offset,
+                    got=offset,
+                )
                 places.update(await self._find_places([partition]))
                 return
             last = events[count - 1]
@@ -270,7 +296,9 @@ class Relay:
         """Show every search its records; returns the partitions whose confirmed record is not where it was."""
         unread: dict[int, list[tuple[int, str | None]]] = {}
         starts = {partition: search.start for partition, search in searches.items()}
-        async for partition, record in reader.read_to_end(starts, {p: mark.end for p, mark in marks.items() if p in searches}):
+        async for partition, record in reader.read_to_end(
+            starts, {p: mark.end for p, mark in marks.items() if p in searches}
+        ):
             try:
                 event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
             except NotAnEvent as error:
@@ -291,15 +319,17 @@ class Relay:
         """Raise Diverged unless the log holds each of these events at its position."""
         if not seen:
             return
-        ids = dict(
-            await self._pool.fetch(
-                "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)", partition, [position for position, _ in seen]
-            )
-        )
+        rows = await self._pool.fetch(
+            "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)",
+            partition, [position for position, _ in seen],
+        )  # fmt: skip
+        ids: dict[int, str] = {row[0]: row[1] for row in rows}
         for position, event_id in seen:
             if ids.get(position) != event_id:
                 what = "ends before it" if position not in ids else "holds another event there"
-                raise Diverged(f"{self._topic} holds an event at position {position} of partition {partition}, and the log {what}.")
+                raise Diverged(
+                    f"{self._topic} holds an event at position {position} of partition {partition}, and the log {what}."
+                )
 
     async def _load_confirmed(self) -> None:
         self._unwritten.clear()

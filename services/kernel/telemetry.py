@@ -14,15 +14,23 @@ APPEND_BATCH_EVENTS = Histogram(
 )
 APPEND_CONFLICTS = Counter("salescycle_append_conflicts_total", "Batches decided again, by SQLSTATE", ["sqlstate"])
 APPEND_RETRIES = Counter("salescycle_append_retries_total", "Batches tried again because the store did not answer")
-RELAY_BACKLOG_EVENTS = Gauge("salescycle_relay_backlog_events", "Events not yet acknowledged by the broker", ["partition"])
+RELAY_BACKLOG_EVENTS = Gauge(
+    "salescycle_relay_backlog_events", "Events not yet acknowledged by the broker", ["partition"]
+)
 RELAY_PUBLISHED = Counter("salescycle_relay_published_events_total", "Events acknowledged by the broker")
 RELAY_BROKER_LOSSES = Counter("salescycle_relay_broker_losses_total", "Times the broker had lost acknowledged records")
 CONSUMER_POSITION = Gauge("salescycle_consumer_position_events", "Last applied position", ["consumer", "partition"])
 CONSUMER_LAG_EVENTS = Gauge("salescycle_consumer_lag_events", "Events behind the log's head", ["consumer", "partition"])
-CONSUMER_LAG_SECONDS = Gauge("salescycle_consumer_lag_seconds", "Age of the oldest event not applied", ["consumer", "partition"])
+CONSUMER_LAG_SECONDS = Gauge(
+    "salescycle_consumer_lag_seconds", "Age of the oldest event not applied", ["consumer", "partition"]
+)
 CONSUMER_APPLIED = Counter("salescycle_consumer_applied_events_total", "Events applied", ["consumer", "via"])
-CONSUMER_GAPS = Counter("salescycle_consumer_gaps_total", "Holes in the topic that were filled from the log", ["consumer"])
-CONSUMER_DUPLICATES = Counter("salescycle_consumer_duplicates_total", "Records dropped because they were applied", ["consumer"])
+CONSUMER_GAPS = Counter(
+    "salescycle_consumer_gaps_total", "Holes in the topic that were filled from the log", ["consumer"]
+)
+CONSUMER_DUPLICATES = Counter(
+    "salescycle_consumer_duplicates_total", "Records dropped because they were applied", ["consumer"]
+)
 PARKED_LEADS = Gauge("salescycle_parked_leads", "Leads whose events wait for an operator", ["consumer"])
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -34,7 +33,10 @@ class Heads:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._poll(), name="heads poll"), asyncio.create_task(self._exchange(), name="heads notify")]
+        self._tasks = [
+            asyncio.create_task(self._poll(), name="heads poll"),
+            asyncio.create_task(self._exchange(), name="heads notify"),
+        ]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -82,7 +84,7 @@ class Heads:
 
     async def _poll(self) -> None:
         while True:
-            with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+            with suppress(*postgres.TROUBLE):
                 self._advance((partition, head.position) for partition, head in (await self._log.heads()).items())
             await asyncio.sleep(self._poll_s)
 
@@ -95,9 +97,9 @@ class Heads:
                     try:
                         await self._notify(connection)
                     finally:
-                        with suppress(asyncpg.PostgresError, *postgres.UNREACHABLE):
+                        with suppress(*postgres.TROUBLE):
                             await connection.remove_listener(self._channel, self._heard)
-            except (asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
+            except postgres.TROUBLE as error:
                 _logger.warning("the wake-up channel broke; polling until it is back", error=postgres.described(error))
                 await asyncio.sleep(1.0)
 

@@ -17,7 +17,16 @@ from services.kernel.auth import KeyRing
 from services.kernel.clock import utc_now
 from services.kernel.draft import Appended
 from services.kernel.errors import Flaw, Invalid, Overloaded, SalescycleError
-from services.kernel.http import MAX_BATCH_BYTES, MAX_SINGLE_BYTES, header, media_type, problem_members, read_body, refuse_compressed, trace_id_of
+from services.kernel.http import (
+    MAX_BATCH_BYTES,
+    MAX_SINGLE_BYTES,
+    header,
+    media_type,
+    problem_members,
+    read_body,
+    refuse_compressed,
+    trace_id_of,
+)
 from services.kernel.http_errors import BodyTooLarge
 from services.kernel.http_request import RawHeaders, Receive, decode_json, negotiate, refused
 from services.kernel.placements import Placements
@@ -120,10 +129,18 @@ class Door:
         async for line in _split_lines(receive):
             batch.append(line)
             if len(batch) >= LINES_AT_ONCE:
-                await send({"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True})
+                await send(
+                    {
+                        "type": "http.response.body",
+                        "body": await self._store(batch, strict, trace_id),
+                        "more_body": True,
+                    }
+                )
                 batch = []
         if batch:
-            await send({"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True}
+            )
         await send({"type": "http.response.body", "body": b""})
 
     async def _store(self, lines: list[bytes], strict: bool, trace_id: str) -> bytes:
@@ -137,7 +154,9 @@ class Door:
                 parsed.append(refusal)
         events = [event for event in parsed if isinstance(event, Event)]
         answers = iter(await self._patiently(events, strict) if events else [])
-        return b"".join([self._item(next(answers) if isinstance(each, Event) else each, trace_id) + b"\n" for each in parsed])
+        return b"".join(
+            [self._item(next(answers) if isinstance(each, Event) else each, trace_id) + b"\n" for each in parsed]
+        )
 
     async def _patiently(self, events: list[Event], strict: bool) -> list[Appended | SalescycleError]:
         """A stream of lines is its own back-pressure: where the queue is full, it waits rather than refuses."""
@@ -216,7 +235,9 @@ def _precondition(headers: RawHeaders) -> int | None:
         return None
     text = match.strip().strip(b'"')
     if not text.isdigit() or len(text) > 10:
-        raise _flawed("/header/if-match", 'If-Match holds the version of the stream in quotes, as the ETag gave it: "3"')
+        raise _flawed(
+            "/header/if-match", 'If-Match holds the version of the stream in quotes, as the ETag gave it: "3"'
+        )
     return int(text)
 
 

@@ -85,7 +85,11 @@ _ANSWER = {
         "partition": {"type": "integer"},
         "position": {"type": "integer", "description": "Counts from 1 in the partition"},
         "recorded_at": {"type": "string", "format": "date-time"},
-        "implied": {"type": "array", "items": {"type": "string"}, "description": "Event types that must have happened unseen"},
+        "implied": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Event types that must have happened unseen",
+        },
         "anomaly": {"type": "string", "description": "Why the fact contradicts what was known"},
         "status": {"type": "integer", "description": "In a batch or line answer"},
     },

@@ -16,7 +16,9 @@ from services.kernel.log import recorded
 from services.kernel.placements import Placements
 from services.kernel.sql_files import sql
 
-LeadId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="The lead's id, without `lead/`")]
+LeadId = Annotated[
+    str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="The lead's id, without `lead/`")
+]
 Cursor = Annotated[str | None, Query(max_length=4_000, description="`next_cursor` of the page before")]
 
 _encode = msgspec.json.Encoder().encode
@@ -26,7 +28,9 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     """The routes below `/v1/leads`, behind `events:read`."""
     router = APIRouter(tags=["leads"], dependencies=[Depends(requires("events:read")), Depends(strict_query)])
 
-    @router.get("/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=_JSON)
+    @router.get(
+        "/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=_JSON
+    )
     async def list_leads(
         request: Request,
         stage: Annotated[str | None, Query(max_length=200, description="Only leads in this stage")] = None,
@@ -41,10 +45,22 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
         ]
         rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
         following = encode_cursor(rows[limit - 1]["stream"]) if len(rows) > limit else None
-        body = b'{"leads":[' + b",".join(_lead(row) for row in rows[:limit]) + b'],"next_cursor":' + _encode(following) + b"}"
+        body = (
+            b'{"leads":['
+            + b",".join(_lead(row) for row in rows[:limit])
+            + b'],"next_cursor":'
+            + _encode(following)
+            + b"}"
+        )
         return Response(body, media_type="application/json", headers=_link(request, following))
 
-    @router.get("/v1/leads/{id}", operation_id="getLead", summary="The state of one lead", response_class=Response, responses=_JSON)
+    @router.get(
+        "/v1/leads/{id}",
+        operation_id="getLead",
+        summary="The state of one lead",
+        response_class=Response,
+        responses=_JSON,
+    )
     async def get_lead(id: LeadId) -> Response:
         stream = f"lead/{id}"
         row = await placements.of_stream(stream).log.pool.fetchrow(
@@ -88,7 +104,9 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     return router
 
 
-_JSON: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}, "description": "As the schema says"}}
+_JSON: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}}, "description": "As the schema says"}
+}
 
 
 def _lead(row: asyncpg.Record) -> bytes:

@@ -32,7 +32,9 @@ Progress = Callable[[int, int, int], None]
 class Rebuild:
     """One rebuild or roll-back of `model`, reading `feed`."""
 
-    def __init__(self, pool: asyncpg.Pool, model: ReadModel, feed: FeedClient, partitions: int, progress: Progress) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, model: ReadModel, feed: FeedClient, partitions: int, progress: Progress
+    ) -> None:
         self._pool = pool
         self._model = model
         self._feed = feed
@@ -76,7 +78,8 @@ class Rebuild:
     async def roll_back(self) -> int:
         """Make the generation that was live before the newest swap live again, once it has caught up."""
         generation = await self._pool.fetchval(
-            "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY swapped_at DESC LIMIT 1", self._model.name
+            "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY swapped_at DESC LIMIT 1",
+            self._model.name,
         )
         if generation is None:
             raise NotFound(f"{self._model.name} has no older generation to go back to")
@@ -86,7 +89,9 @@ class Rebuild:
 
     async def drop_old(self) -> list[int]:
         """Drop every generation that is neither live nor being built; returns their numbers."""
-        rows = await self._pool.fetch("SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY 1", self._model.name)
+        rows = await self._pool.fetch(
+            "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY 1", self._model.name
+        )
         async with self._pool.acquire() as connection:
             for (generation,) in rows:
                 await checkpoint.drop_generation(connection, self._model.name, generation)
@@ -138,7 +143,9 @@ class Rebuild:
                 if level:
                     if applying is not None:
                         await applying
-                    await checkpoint.mark_through(self._pool, self._model.name, generation, [(part.number, page.head, page.through)])
+                    await checkpoint.mark_through(
+                        self._pool, self._model.name, generation, [(part.number, page.head, page.through)]
+                    )
                     return
         finally:
             if applying is not None and not applying.done():

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgspec
 
 from schemas.envelope import Recorded
 from services.kernel.errors import Poison, Unavailable
+from services.kernel.postgres import Connection
 from services.projections.array_text import numbers, texts
 from services.projections.batch import BatchWrites, LedgerWrites, Profiles
 from services.projections.copy_rows import COLUMNS, HEADER, TRAILER, RowPacker
@@ -81,7 +81,7 @@ class LedgerReadModel:
         self._stored_profiles.clear()
         self._forgotten += 1
 
-    async def apply(self, connection: asyncpg.Connection, partition: int, events: Sequence[Recorded]) -> None:
+    async def apply(self, connection: Connection, partition: int, events: Sequence[Recorded]) -> None:
         """Take in events of one partition, ascending and each once, inside the caller's transaction.
 
         Several partitions may be applied at the same time, each on its own connection.
@@ -124,7 +124,7 @@ class LedgerReadModel:
             while len(self._records) > self._leads_kept:
                 self._records.popitem(last=False)
 
-    async def _analyse(self, connection: asyncpg.Connection) -> None:
+    async def _analyse(self, connection: Connection) -> None:
         """Tell the planner once how the keys are spread; until autovacuum comes by it would take a partition for few rows."""
         for table in ("lead_record", *(ledger.name for ledger in self._ledgers)):
             if await connection.fetchval("SELECT reltuples < 0 FROM pg_class WHERE oid = $1::text::regclass", table):
@@ -147,7 +147,7 @@ class LedgerReadModel:
         return groups
 
     async def _take_records(
-        self, connection: asyncpg.Connection, partition: int, arriving: dict[str, list[Recorded]]
+        self, connection: Connection, partition: int, arriving: dict[str, list[Recorded]]
     ) -> dict[str, LeadRecord[Any]]:
         """The records of all these leads. They leave the cache until the batch is written, so a failure drops them."""
         records: dict[str, LeadRecord[Any]] = {}
@@ -165,7 +165,7 @@ class LedgerReadModel:
 
     async def _take_in_late(
         self,
-        connection: asyncpg.Connection,
+        connection: Connection,
         partition: int,
         records: dict[str, LeadRecord[Any]],
         late: dict[str, list[tuple[Reading, int]]],
@@ -186,7 +186,7 @@ class LedgerReadModel:
             take_in(changes, self._fold, arriving, history, known[lead])
             writes.take(lead, changes)
 
-    async def _write(self, connection: asyncpg.Connection, partition: int, writes: BatchWrites) -> None:
+    async def _write(self, connection: Connection, partition: int, writes: BatchWrites) -> None:
         for ledger, (statements, written) in enumerate(zip(self._statements, writes.ledgers, strict=True)):
             await self._write_ledger(connection, partition, ledger, statements, written)
         new = [
@@ -213,7 +213,7 @@ class LedgerReadModel:
 
     async def _write_ledger(
         self,
-        connection: asyncpg.Connection,
+        connection: Connection,
         partition: int,
         ledger: int,
         statements: "_Statements",
@@ -258,7 +258,7 @@ class LedgerReadModel:
                 numbers([amount for _, amount in now.values()]),
             )
 
-    async def checksum(self, connection: asyncpg.Connection, partition: int) -> bytes:
+    async def checksum(self, connection: Connection, partition: int) -> bytes:
         """Digest of all rows of the partition, whatever their order; cells that came back to nothing are no rows."""
         tables = [("lead_record", "true")]
         for ledger in self._ledgers:

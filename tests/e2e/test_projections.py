@@ -10,7 +10,9 @@ from tests.support.brokers import Broker
 from tests.support.processes import Processes, ServiceProcess, wait_until
 
 
-def event(type_name: str, lead: str, number: int, data: dict[str, Any], time: str = "2026-01-05T10:00:00Z") -> dict[str, Any]:
+def event(
+    type_name: str, lead: str, number: int, data: dict[str, Any], time: str = "2026-01-05T10:00:00Z"
+) -> dict[str, Any]:
     return {
         "specversion": "1.0", "id": f"{lead}-{number}", "source": "/tests", "type": type_name, "subject": f"lead/{lead}",
         "time": time, "data": data,
@@ -64,25 +66,35 @@ def test_what_was_posted_is_counted_at_once(processes: Processes, lifecycle: Ser
     ).json()  # fmt: skip
     assert found["stale"] is False
     wait_until(lambda: counts(projections, processes.headers) == EXPECTED, 10)
-    rows = httpx.get(f"{projections.url}/v1/pipeline", headers=processes.headers, params={"group_by": "owner"}).json()["rows"]
+    rows = httpx.get(f"{projections.url}/v1/pipeline", headers=processes.headers, params={"group_by": "owner"}).json()[
+        "rows"
+    ]
     assert {(row["outcome"], row["owner"], row["n"], row["value"][0]["amount"]) for row in rows} == {
         ("open", "ana", 40, "12000.00"), ("won", "ana", 20, "5000.00"),
     }  # fmt: skip
     assert counts(projections, processes.headers, as_of="2026-01-05") == {("open", "opportunity"): 60}
 
 
-def test_a_broker_that_loses_everything_changes_no_figure(processes: Processes, lifecycle: ServiceProcess, broker: Broker) -> None:
+def test_a_broker_that_loses_everything_changes_no_figure(
+    processes: Processes, lifecycle: ServiceProcess, broker: Broker
+) -> None:
     projections = processes.projections()
     post(lifecycle.url, processes.headers, [each for n in range(30) for each in history(f"L-{n}")])
     broker.kill9()
     post(lifecycle.url, processes.headers, [each for n in range(30, 45) for each in history(f"L-{n}")])
-    wait_until(lambda: sum(counts(projections, processes.headers).values()) == 45, 30, what="the feed to stand in for the broker")
+    wait_until(
+        lambda: sum(counts(projections, processes.headers).values()) == 45,
+        30,
+        what="the feed to stand in for the broker",
+    )
     broker.start()
     post(lifecycle.url, processes.headers, [each for n in range(45, 60) for each in history(f"L-{n}")])
     wait_until(lambda: counts(projections, processes.headers) == EXPECTED, 60)
 
 
-def test_processes_share_the_partitions_and_take_over_from_each_other(processes: Processes, lifecycle: ServiceProcess) -> None:
+def test_processes_share_the_partitions_and_take_over_from_each_other(
+    processes: Processes, lifecycle: ServiceProcess
+) -> None:
     first, second = processes.projections(), processes.projections()
     post(lifecycle.url, processes.headers, [each for n in range(30) for each in history(f"L-{n}")])
     wait_until(lambda: sum(counts(second, processes.headers).values()) == 30, 20)
@@ -93,13 +105,23 @@ def test_processes_share_the_partitions_and_take_over_from_each_other(processes:
     assert counts(first, processes.headers) == EXPECTED
 
 
-def test_a_late_event_restates_the_past_and_leaves_what_was_known_then(processes: Processes, lifecycle: ServiceProcess) -> None:
+def test_a_late_event_restates_the_past_and_leaves_what_was_known_then(
+    processes: Processes, lifecycle: ServiceProcess
+) -> None:
     projections = processes.projections()
-    post(lifecycle.url, processes.headers, [event("LeadCaptured", "L-1", 1, {"source_channel": "web"}, "2026-01-10T00:00:00Z")])
+    post(
+        lifecycle.url,
+        processes.headers,
+        [event("LeadCaptured", "L-1", 1, {"source_channel": "web"}, "2026-01-10T00:00:00Z")],
+    )
     wait_until(lambda: bool(counts(projections, processes.headers)), 10)
     before = httpx.get(f"{projections.url}/v1/pipeline", headers=processes.headers).json()["known_through"]
     assert counts(projections, processes.headers, as_of="2026-01-08") == {}
-    late = post(lifecycle.url, processes.headers, [event("LeadCaptured", "L-1", 2, {"source_channel": "phone"}, "2026-01-05T00:00:00Z")])
+    late = post(
+        lifecycle.url,
+        processes.headers,
+        [event("LeadCaptured", "L-1", 2, {"source_channel": "phone"}, "2026-01-05T00:00:00Z")],
+    )
     wait_until(lambda: counts(projections, processes.headers, as_of="2026-01-08") == {("open", "opportunity"): 1}, 10)
     assert counts(projections, processes.headers, as_of="2026-01-08", known_at=late[0]["recorded_at"]) == {}
     assert before is not None

@@ -48,7 +48,10 @@ async def test_the_next_relay_goes_on_where_the_last_one_was_killed(log: LeadLog
 
 
 async def test_two_relays_neither_lose_nor_disorder(log: LeadLog, broker: Broker, topic: str) -> None:
-    async with publishing(log, broker.bootstrap, topic, owner="one", lease_s=0.5) as one, publishing(log, broker.bootstrap, topic, owner="two", lease_s=0.5) as two:
+    async with (
+        publishing(log, broker.bootstrap, topic, owner="one", lease_s=0.5) as one,
+        publishing(log, broker.bootstrap, topic, owner="two", lease_s=0.5) as two,
+    ):
         for round_ in range(5):
             await post(log, 200, f"r{round_}")
             if round_ == 2:  # the holder falls silent without giving its lease back, while it goes on sending
@@ -76,7 +79,9 @@ async def test_a_topic_with_other_partitions_is_refused(log: LeadLog, broker: Br
         await kafka.ensure_topic(settings, topic, 12)
 
 
-async def test_an_empty_store_on_an_old_topic_publishes_nothing(log: LeadLog, postgres: EmbeddedPostgres, broker: Broker, topic: str) -> None:
+async def test_an_empty_store_on_an_old_topic_publishes_nothing(
+    log: LeadLog, postgres: EmbeddedPostgres, broker: Broker, topic: str
+) -> None:
     async with publishing(log, broker.bootstrap, topic):
         await post(log, 100, "old")
         before = await published(broker.bootstrap, topic, 100)
@@ -86,12 +91,15 @@ async def test_an_empty_store_on_an_old_topic_publishes_nothing(log: LeadLog, po
     async with opened(url) as empty, publishing(empty, broker.bootstrap, topic) as relay:
         await post(empty, 3, "new")
         await asyncio.wait_for(_until(lambda: relay.diverged is not None), 20)
-        assert relay.diverged is not None and "salescycle verify" in relay.diverged
+        assert relay.diverged is not None
+        assert "salescycle verify" in relay.diverged
         assert await published(broker.bootstrap, topic, 100) == before
     postgres.drop_database(other)
 
 
-async def test_a_store_restored_to_an_older_state_publishes_nothing(postgres: EmbeddedPostgres, broker: Broker, topic: str) -> None:
+async def test_a_store_restored_to_an_older_state_publishes_nothing(
+    postgres: EmbeddedPostgres, broker: Broker, topic: str
+) -> None:
     name, backup = new_name(), new_name()
     url = postgres.create_database(name)
     await prepare(url)
@@ -117,7 +125,9 @@ async def _until(condition) -> None:  # type: ignore[no-untyped-def]
         await asyncio.sleep(0.05)
 
 
-async def test_the_relay_writes_down_what_was_acknowledged_under_its_epoch(log: LeadLog, broker: Broker, topic: str, database: str) -> None:
+async def test_the_relay_writes_down_what_was_acknowledged_under_its_epoch(
+    log: LeadLog, broker: Broker, topic: str, database: str
+) -> None:
     async with publishing(log, broker.bootstrap, topic):
         await post(log, 50, "a")
         await published(broker.bootstrap, topic, 50)
@@ -125,5 +135,7 @@ async def test_the_relay_writes_down_what_was_acknowledged_under_its_epoch(log: 
     rows = await connection.fetch("SELECT partition, position, epoch FROM lifecycle.relay_confirmed")
     await connection.close()
     heads = await log.log.heads()
-    assert {row["partition"]: row["position"] for row in rows} == {p: head.position for p, head in heads.items() if head.position}
+    assert {row["partition"]: row["position"] for row in rows} == {
+        p: head.position for p, head in heads.items() if head.position
+    }
     assert {row["epoch"] for row in rows} == {1}

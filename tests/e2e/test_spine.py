@@ -10,7 +10,7 @@ from schemas.wire import from_kafka
 from services.kernel import kafka
 from services.kernel.settings import KafkaSettings
 from tests.support.brokers import Broker
-from tests.support.processes import Processes, ServiceProcess, wait_until
+from tests.support.processes import Processes, ServiceProcess
 
 
 def captured(lead: str, number: int = 1, **data: object) -> dict[str, object]:
@@ -52,7 +52,11 @@ def test_a_batch_answers_each_item_and_one_bad_item_fails_alone(http: httpx.Clie
     answer = http.post("/v1/events", content=msgspec.json.encode(batch), headers=headers)
     assert answer.status_code == 200
     assert [item["status"] for item in answer.json()] == [201, 422, 201]
-    atomic = http.post("/v1/events?atomic=true", content=msgspec.json.encode([captured("L-9"), {**captured("L-8"), "type": "X"}]), headers=headers)
+    atomic = http.post(
+        "/v1/events?atomic=true",
+        content=msgspec.json.encode([captured("L-9"), {**captured("L-8"), "type": "X"}]),
+        headers=headers,
+    )
     assert atomic.status_code == 422
     assert atomic.json()["errors"][0]["pointer"].startswith("/1/")
     assert http.get("/v1/leads/L-9").status_code == 404
@@ -67,7 +71,9 @@ def test_a_stream_of_lines_is_answered_line_by_line(http: httpx.Client) -> None:
 
 def test_leads_are_listed_with_filters_and_cursors(http: httpx.Client) -> None:
     batch = [captured(f"L-{n:02}", owner="ana" if n % 2 else "bo") for n in range(30)]
-    http.post("/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"})
+    http.post(
+        "/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"}
+    )
     seen, parameters = [], {"limit": "7", "owner": "ana"}
     while True:
         page = http.get("/v1/leads", params=parameters).json()
@@ -99,9 +105,13 @@ def test_the_feed_gives_the_log_and_knows_its_readers(http: httpx.Client) -> Non
     assert msgspec.json.decode(data.removeprefix("data:"))["position"] == 3
 
 
-async def test_the_topic_holds_what_the_log_holds(http: httpx.Client, processes: Processes, broker: Broker, topic: str) -> None:
+async def test_the_topic_holds_what_the_log_holds(
+    http: httpx.Client, processes: Processes, broker: Broker, topic: str
+) -> None:
     batch = [captured(f"L-{n}") for n in range(200)]
-    http.post("/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"})
+    http.post(
+        "/v1/events", content=msgspec.json.encode(batch), headers={"content-type": "application/cloudevents-batch+json"}
+    )
     settings = KafkaSettings(bootstrap=broker.bootstrap, idempotence=False)
     reader = kafka.Reader(settings, topic)
     await reader.start()

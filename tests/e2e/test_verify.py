@@ -23,17 +23,30 @@ async def execute(url: str, statement: str) -> None:
     await connection.close()
 
 
-async def test_verify_names_every_kind_of_difference(processes: Processes, running: ServiceProcess, database: str) -> None:
+async def test_verify_names_every_kind_of_difference(
+    processes: Processes, running: ServiceProcess, database: str
+) -> None:
     clean = processes.salescycle("verify", check=False)
     assert (clean.returncode, "No difference" in clean.stdout) == (0, True), clean.stdout + clean.stderr
 
     await execute(database, "UPDATE pipeline_g1.deal_interval SET amount = amount + 1 WHERE lead = 'L-7'")
-    await execute(database, "UPDATE lifecycle.stream SET state = '{\"key\":[0,0,\"\",0],\"fold\":{\"phase\":\"qualify\"}}' WHERE stream = 'lead/L-3'")
-    await execute(database, "UPDATE lifecycle.event SET data = '{\"source_channel\":\"ads\"}' WHERE stream = 'lead/L-5' AND version = 1")
+    await execute(
+        database,
+        'UPDATE lifecycle.stream SET state = \'{"key":[0,0,"",0],"fold":{"phase":"qualify"}}\' WHERE stream = \'lead/L-3\'',
+    )
+    await execute(
+        database,
+        "UPDATE lifecycle.event SET data = '{\"source_channel\":\"ads\"}' WHERE stream = 'lead/L-5' AND version = 1",
+    )
     await execute(database, "DELETE FROM lifecycle.receipt WHERE id = 'L-9-1'")
     found = processes.salescycle("verify", "--wait", "2", check=False)
     assert found.returncode == 1
-    for named in ("L-7: has other rows in deal_interval", "lead/L-3: folds to another state", "holds another event in the topic", "receipts: are missing for 1 events"):
+    for named in (
+        "L-7: has other rows in deal_interval",
+        "lead/L-3: folds to another state",
+        "holds another event in the topic",
+        "receipts: are missing for 1 events",
+    ):
         assert named in found.stdout, f"{named!r} is not named in:\n{found.stdout}\n{found.stderr}"
 
 

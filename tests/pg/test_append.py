@@ -29,7 +29,8 @@ async def test_the_same_event_again_gets_the_first_answer(log: LeadLog) -> None:
     captured = event("Won", "L-1", id="w-1")
     first = await log.post_one(captured)
     again = await log.post_one(captured)
-    assert not first.repeated and again.repeated
+    assert not first.repeated
+    assert again.repeated
     assert (again.position, again.version, again.recorded_at, again.implied) == (
         first.position, first.version, first.recorded_at, ("LeadCaptured", "Qualified"),
     )  # fmt: skip
@@ -59,10 +60,14 @@ async def test_another_content_under_the_same_id_is_refused(log: LeadLog) -> Non
 
 async def test_one_bad_request_of_a_batch_fails_alone(log: LeadLog) -> None:
     good, bad, after = await log.post(
-        event("LeadCaptured", "L-1"), event("StageEntered", "L-1", data={"stage": "nowhere"}), event("ActivityLogged", "L-1")
+        event("LeadCaptured", "L-1"),
+        event("StageEntered", "L-1", data={"stage": "nowhere"}),
+        event("ActivityLogged", "L-1"),
     )
-    assert isinstance(good, Appended) and isinstance(after, Appended)
-    assert isinstance(bad, Invalid) and bad.errors[0].pointer == "/data/stage"
+    assert isinstance(good, Appended)
+    assert isinstance(after, Appended)
+    assert isinstance(bad, Invalid)
+    assert bad.errors[0].pointer == "/data/stage"
     assert after.version == 2
 
 
@@ -101,7 +106,8 @@ async def test_an_atomic_batch_is_stored_whole_or_not_at_all(log: LeadLog) -> No
     assert isinstance(outcome, VersionConflict)
     assert sum(map(len, (await log.everything()).values())) == 0
     (outcome,) = await log.committer.submit([(event("LeadCaptured", "L-1"), event("LeadCaptured", "L-2"))])
-    assert isinstance(outcome, list) and len(outcome) == 2
+    assert isinstance(outcome, list)
+    assert len(outcome) == 2
 
 
 async def test_a_late_event_refolds_the_lead_as_if_it_had_come_in_time(log: LeadLog) -> None:
@@ -128,6 +134,12 @@ async def test_the_log_cannot_be_changed_by_its_writer(log: LeadLog) -> None:
     import asyncpg
 
     await log.post_one(event("LeadCaptured", "L-1"))
-    for statement in ("UPDATE event SET type = 'x'", "DELETE FROM event", "UPDATE receipt SET id = 'x'", "DELETE FROM receipt", "TRUNCATE event"):
+    for statement in (
+        "UPDATE event SET type = 'x'",
+        "DELETE FROM event",
+        "UPDATE receipt SET id = 'x'",
+        "DELETE FROM receipt",
+        "TRUNCATE event",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await log.log.pool.execute(statement)

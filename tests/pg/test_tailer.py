@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,12 +12,14 @@ from tests.support.logs import LeadLog, check_dense, event, opened, prepare
 
 
 @pytest.fixture
-async def prepared(database: str) -> AsyncIterator[str]:
+async def prepared(database: str) -> str:
     await prepare(database)
-    yield database
+    return database
 
 
-async def test_a_naive_tailer_sees_every_event_once_under_writers_that_roll_back_and_lose_their_connections(prepared: str) -> None:
+async def test_a_naive_tailer_sees_every_event_once_under_writers_that_roll_back_and_lose_their_connections(
+    prepared: str,
+) -> None:
     rng = random.Random(7)
     acknowledged: set[str] = set()
     seen: list[str] = []
@@ -41,7 +43,8 @@ async def test_a_naive_tailer_sees_every_event_once_under_writers_that_roll_back
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                "UPDATE log_partition SET head = head + 3 WHERE partition = ANY ($1)", sorted(rng.sample(range(12), 3))[:1]
+                "UPDATE log_partition SET head = head + 3 WHERE partition = ANY ($1)",
+                sorted(rng.sample(range(12), 3))[:1],
             )
             await asyncio.sleep(rng.random() * 0.004)
             await transaction.rollback()
@@ -66,10 +69,14 @@ async def test_a_naive_tailer_sees_every_event_once_under_writers_that_roll_back
             found = 0
             for partition, position in last.items():
                 rows = await connection.fetch(
-                    "SELECT position, id FROM event WHERE partition = $1 AND position > $2 ORDER BY position", partition, position
+                    "SELECT position, id FROM event WHERE partition = $1 AND position > $2 ORDER BY position",
+                    partition,
+                    position,
                 )
                 for row in rows:
-                    assert row["position"] == last[partition] + 1, f"partition {partition}: {row['position']} after {last[partition]}"
+                    assert row["position"] == last[partition] + 1, (
+                        f"partition {partition}: {row['position']} after {last[partition]}"
+                    )
                     last[partition] = row["position"]
                     seen.append(row["id"])
                     found += 1
@@ -94,11 +101,13 @@ async def test_a_connection_cut_at_commit_is_looked_up_before_anyone_is_answered
     async with opened(prepared) as log:
         await log.post_one(event("LeadCaptured", "L-1"))
         lost = 0
-        fetchrow = asyncpg.pool.PoolConnectionProxy.fetchrow
+        fetchrow: Any = asyncpg.pool.PoolConnectionProxy.fetchrow
 
-        async def reply_lost(connection: asyncpg.Connection, query: str, *arguments: object, **options: object) -> object:
+        async def reply_lost(
+            connection: asyncpg.Connection, query: str, *arguments: object, **options: object
+        ) -> object:
             nonlocal lost
-            row = await fetchrow(connection, query, *arguments, **options)  # type: ignore[arg-type]
+            row = await fetchrow(connection, query, *arguments, **options)
             if "append(" in query and not lost:
                 lost += 1
                 raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")

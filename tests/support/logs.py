@@ -123,12 +123,23 @@ async def opened(url: str, *, partitions: int = 12, **options: Any) -> AsyncIter
 
 
 @asynccontextmanager
-async def publishing(log: LeadLog, bootstrap: str, topic: str, *, owner: str = "one", lease_s: float = 5.0) -> AsyncIterator[Relay]:
+async def publishing(
+    log: LeadLog, bootstrap: str, topic: str, *, owner: str = "one", lease_s: float = 5.0
+) -> AsyncIterator[Relay]:
     """A relay of this log, as one process would run it."""
     heads = Heads(log.log, channel="lifecycle_heads", poll_s=0.05)
     await heads.start()
     pool = await create_pool(log.url, schema="lifecycle", role="salescycle_relay", min_size=1, max_size=4)
-    relay = Relay(pool, log.log, heads, broker_settings(bootstrap), topic=topic, base_url="http://tests", owner=owner, lease_s=lease_s)
+    relay = Relay(
+        pool,
+        log.log,
+        heads,
+        broker_settings(bootstrap),
+        topic=topic,
+        base_url="http://tests",
+        owner=owner,
+        lease_s=lease_s,
+    )
     await relay.start()
     try:
         yield relay
@@ -168,7 +179,9 @@ async def published(
                             if event.position > len(seen[partition]) + 1 and lost:
                                 continue
                             if event.position > len(seen[partition]):
-                                assert event.position == len(seen[partition]) + 1, f"a hole before {event.position} in {partition}"
+                                assert event.position == len(seen[partition]) + 1, (
+                                    f"a hole before {event.position} in {partition}"
+                                )
                                 seen[partition].append(event)
                     if sum(map(len, seen.values())) >= total:
                         return seen

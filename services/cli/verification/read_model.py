@@ -29,10 +29,18 @@ async def check_level(
         for partition, (position, event_id) in heads.items():
             at = known.get(partition, checkpoint.Checkpoint())
             if at.position < position:
-                found.append(Difference(f"{model}, partition {partition}", f"stands at {at.position}, the log at {position}"))
+                found.append(
+                    Difference(f"{model}, partition {partition}", f"stands at {at.position}, the log at {position}")
+                )
             elif at.position == position and position and at.event_id != event_id:
-                found.append(Difference(f"{model}, partition {partition}", f"has applied another event at {position} than the log holds"))
-        parked = await pool.fetchval("SELECT count(DISTINCT stream) FROM parked WHERE model = $1 AND generation = $2", model, live)
+                found.append(
+                    Difference(
+                        f"{model}, partition {partition}", f"has applied another event at {position} than the log holds"
+                    )
+                )
+        parked = await pool.fetchval(
+            "SELECT count(DISTINCT stream) FROM parked WHERE model = $1 AND generation = $2", model, live
+        )
         if parked:
             found.append(Difference(model, f"has {parked} parked leads: see `salescycle parked list`"))
         if not found or utc_now().timestamp() > deadline:
@@ -78,7 +86,9 @@ async def _equal(pool: asyncpg.Pool, model: ReadModel, generation: int, partitio
     return places[0] == places[1] and sums[0] == sums[1]
 
 
-async def _differences(pool: asyncpg.Pool, model: ReadModel, generation: int, partition: int) -> AsyncIterator[Difference]:
+async def _differences(
+    pool: asyncpg.Pool, model: ReadModel, generation: int, partition: int
+) -> AsyncIterator[Difference]:
     """Name the leads whose rows differ; where none does, say which sums do."""
     live = await checkpoint.live_generation(pool, model.name)
     assert live is not None
@@ -102,4 +112,6 @@ async def _differences(pool: asyncpg.Pool, model: ReadModel, generation: int, pa
             named += 1
             yield Difference(f"{model.name}, {lead}", f"has other rows in {table} than a rebuild gives")
     if not named:
-        yield Difference(f"{model.name}, partition {partition}", "has other sums than a rebuild gives, though no lead differs")
+        yield Difference(
+            f"{model.name}, partition {partition}", "has other sums than a rebuild gives, though no lead differs"
+        )

@@ -19,7 +19,9 @@ async def check_store(
 ) -> AsyncIterator[Difference]:
     """Every difference within one placement, whose connection has search_path = the log's schema. Reads one snapshot."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        heads = dict(await connection.fetch("SELECT partition, head FROM log_partition"))
+        heads: dict[int, int] = {
+            row[0]: row[1] for row in await connection.fetch("SELECT partition, head FROM log_partition")
+        }
         if sorted(heads) != owned:
             yield Difference("the placement", f"holds the partitions {sorted(heads)}, the settings say {owned}")
         for number, (partition, head) in enumerate(sorted(heads.items())):
@@ -35,17 +37,21 @@ async def check_store(
 
 async def _check_partition(connection: asyncpg.Connection, partition: int, head: int) -> list[Difference]:
     found = []
-    count, last, falls = await connection.fetchrow(
+    ((count, last, falls),) = await connection.fetch(
         "SELECT count(*), coalesce(max(position), 0), count(*) FILTER (WHERE recorded_at < before) FROM ("
         "  SELECT position, recorded_at, lag(recorded_at) OVER (ORDER BY position) AS before FROM event WHERE partition = $1) AS e",
         partition,
     )  # fmt: skip
     if count != last:
-        found.append(Difference(f"partition {partition}", f"has {count} events, but its last position is {last}: not dense"))
+        found.append(
+            Difference(f"partition {partition}", f"has {count} events, but its last position is {last}: not dense")
+        )
     if last != head:
         found.append(Difference(f"partition {partition}", f"counts to {head}, but its last event stands at {last}"))
     if falls:
-        found.append(Difference(f"partition {partition}", f"has {falls} events recorded before the one in front of them"))
+        found.append(
+            Difference(f"partition {partition}", f"has {falls} events recorded before the one in front of them")
+        )
     return found
 
 
@@ -92,7 +98,7 @@ def _compare_stream(deciders: Deciders, events: list[Recorded], stored: tuple[in
 
 
 async def _check_receipts(connection: asyncpg.Connection) -> list[Difference]:
-    without, alone = await connection.fetchrow(
+    ((without, alone),) = await connection.fetch(
         "SELECT (SELECT count(*) FROM event AS e WHERE NOT EXISTS (SELECT 1 FROM receipt AS r WHERE r.source = e.source AND r.id = e.id)), "
         "(SELECT count(*) FROM receipt AS r WHERE NOT EXISTS (SELECT 1 FROM event AS e "
         " WHERE e.partition = r.partition AND e.stream = r.stream AND e.version = r.version AND e.id = r.id))"

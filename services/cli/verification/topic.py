@@ -18,7 +18,11 @@ PAGE = 2_000
 
 
 async def check_topic(
-    connections: dict[int, asyncpg.Connection], settings: KafkaSettings, topic: str, heads: dict[int, int], progress: Progress
+    connections: dict[int, asyncpg.Connection],
+    settings: KafkaSettings,
+    topic: str,
+    heads: dict[int, int],
+    progress: Progress,
 ) -> AsyncIterator[Difference]:
     """Compare every partition up to `heads`; `connections` by partition. Records that a reader drops (seen) are dropped here."""
     count = await kafka.partition_count(settings, topic)
@@ -65,12 +69,16 @@ class _Walk:
         try:
             event = from_kafka(self.partition, record.key, record.value, record.headers, record.timestamp)
         except NotAnEvent as error:
-            self._found.append(Difference(f"offset {record.offset} of partition {self.partition}", f"is no event of the log: {error}"))
+            self._found.append(
+                Difference(f"offset {record.offset} of partition {self.partition}", f"is no event of the log: {error}")
+            )
             return
         if self._reached is None:  # retention took what came before
             self._reached = event.position - 1
         if event.position > self._reached + 1:
-            self._waiting[event.position] = event  # a hole: the broker lost records, and the relay sent them again later
+            self._waiting[event.position] = (
+                event  # a hole: the broker lost records, and the relay sent them again later
+            )
         elif event.position == self._reached + 1:
             self._take(event)
 
@@ -84,12 +92,16 @@ class _Walk:
         """Compare the page with the log, and empty it."""
         found, self._found = self._found, []
         if self.page:
-            rows = await connection.fetch(sql(SQL, "read_partition"), self.partition, self.page[0].position - 1, len(self.page))
+            rows = await connection.fetch(
+                sql(SQL, "read_partition"), self.partition, self.page[0].position - 1, len(self.page)
+            )
             stored = {row[1]: recorded(row) for row in rows}
             for event in self.page:
                 place = f"position {event.position} of partition {self.partition}"
                 if event.position > head and event.position not in stored:
-                    found.append(Difference(place, "is in the topic, but beyond the end of the log: the log went back in time"))
+                    found.append(
+                        Difference(place, "is in the topic, but beyond the end of the log: the log went back in time")
+                    )
                 elif stored.get(event.position) != event and not _same(stored.get(event.position), event):
                     found.append(Difference(place, "holds another event in the topic than in the log"))
             self.page.clear()
@@ -98,7 +110,12 @@ class _Walk:
     def end(self, head: int) -> list[Difference]:
         reached = self._reached or 0
         if reached < head and not (self._trimmed and not reached):
-            return [Difference(f"partition {self.partition}", f"of the topic reaches position {reached} without a hole, the log {head}")]
+            return [
+                Difference(
+                    f"partition {self.partition}",
+                    f"of the topic reaches position {reached} without a hole, the log {head}",
+                )
+            ]
         return []
 
 

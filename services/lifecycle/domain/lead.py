@@ -5,13 +5,13 @@ refused, what a step implied, whether it was anomalous. Pure.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from schemas.codec import body_of, order_key
 from schemas.envelope import Event, Recorded
-from schemas.events import LeadCaptured, StageEntered
+from schemas.events import LeadBody, LeadCaptured, StageEntered
 from schemas.lead import UNKNOWN_LEAD, Fact, Lead, evolve, normal_next
 from schemas.pipelines import Pipelines
 from services.kernel.decider import Verdict
@@ -32,7 +32,7 @@ class LeadDecider:
     def fact(self, event: Event | Recorded, version: int) -> Fact:
         body = event.body if isinstance(event, Event) else body_of(event)
         key = order_key(event.occurred_at, event.meta, event.type, body)
-        return Fact(key, version, event.type, instant(key[0]), body)
+        return Fact(key, version, event.type, instant(key[0]), cast("LeadBody", body))
 
     def refuse(self, state: Lead, event: Event, fact: Fact) -> None:
         match fact.body:
