@@ -59,14 +59,15 @@ class Node:
     def word(self, among: Collection[str] | None = None) -> str:
         """A scalar as text, one of `among` where given. Raises BadMapping."""
         if isinstance(self.value, dict | list) or self.value is None:
-            raise self.refuse("needs a text here")
+            raise self.refuse(f'needs a text here (write "{self.text}")' if self.text else "needs a text here")
         if among is not None and self.text not in among:
             raise self.refuse(f"must be one of: {', '.join(among)}{did_you_mean(self.text, among)}")
         return self.text
 
     def words(self) -> list[str]:
-        """A text, or a list of texts."""
-        return [item.word() for item in self.items()] if isinstance(self.value, list) else [self.word()]
+        """A text, or a list of texts, where also NULL is a text. Raises BadMapping."""
+        parts = self.items() if isinstance(self.value, list) else [self]
+        return [part.text if part.value is None and part.text else part.word() for part in parts]
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

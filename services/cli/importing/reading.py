@@ -85,17 +85,17 @@ class Source:
         wanted = set(self.header) - set(REFUSED_COLUMNS) if self._mapping.whole_row else self._mapping.columns
         places = [(place, name) for place, name in enumerate(self.header) if name in wanted]
         empty = self._given.empty
-        begin = reader.line_num + 1
+        self._line = reader.line_num + 1  # where the row being read begins: what an error is said with
         for cells in reader:
-            self._line, begin = begin, reader.line_num + 1
+            line, self._line = self._line, reader.line_num + 1
             if not cells:
                 continue
             if len(cells) != width:
                 flaw = f"has {len(cells)} cells where the header has {width}"
-                yield Row(self._line, cells, {}, flaw)
+                yield Row(line, cells, {}, flaw)
                 continue
             found = {name: text for place, name in places if (text := cells[place].strip()) not in empty}
-            yield Row(self._line, cells, found, _undecodable(found, self._given.encoding))
+            yield Row(line, cells, found, _undecodable(found, self._given.encoding))
 
     def _check_header(self) -> None:
         if not self.header:
