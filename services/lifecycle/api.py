@@ -12,6 +12,7 @@ from services.kernel.placements import Placements
 from services.lifecycle.door import Door
 from services.lifecycle.door_openapi import describe_door
 from services.lifecycle.leads import leads_router
+from services.lifecycle.schema_pages import schema_router
 
 
 def lifecycle(placements: Placements, keys: KeyRing, base_url: str) -> http.Doors:
@@ -32,6 +33,7 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
     app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
     app.include_router(feed_router(placements, base_url, "events:read"))
     app.include_router(leads_router(placements, base_url))
+    app.include_router(schema_router(base_url))
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 -- Take or keep a lease.
 -- Parameters  $1 name, $2 owner, $3 seconds it lasts.
 -- Returns     the epoch where the caller holds it now, else no row. A change of owner raises the epoch, which fences the one before.
--- Locks       the row of the lease.
+-- Cost        one upsert by primary key. Locks: the row of the lease.
 INSERT INTO lease AS l (name, epoch, owner, expires_at)
 VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (name) DO UPDATE

@@ -1,0 +1,122 @@
+"""Rules of the house that no other tool checks: a rule that no machine holds is not a rule."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from schemas.events import EVENTS
+from services.kernel.auth import KeyRing, undeclared_routes
+from services.kernel.migrate import CONSUMER, LOG, migrations_of
+from services.lifecycle.api import lifecycle
+from services.projections.api import router
+from services.projections.models import MODELS
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
+LONGEST = 400
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    ).stdout.split()  # fmt: skip
+    found = [ROOT / name for name in listed] or [path for pattern in patterns for path in ROOT.rglob(pattern)]
+    return [path for path in found if path.is_file()]
+
+
+def test_no_module_is_named_for_nothing() -> None:
+    named = [
+        path for path in tracked("*.py", "*.sql") if path.stem in FORBIDDEN_NAMES or path.parent.name in FORBIDDEN_NAMES
+    ]
+    assert not named, "a name says what a module is about"
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in tracked("services/*.py", "schemas/*.py")
+        if path.stat().st_size and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+    ]
+    assert not silent
+
+
+def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+    long = {
+        str(path.relative_to(ROOT)): n
+        for path in tracked("*.py", "*.sql")
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert not long
+
+
+def test_every_sql_file_says_purpose_cost_and_locks() -> None:
+    for path in tracked("services/*/sql/*.sql"):
+        text = path.read_text(encoding="utf-8")
+        header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
+        for word in ("Locks", "Cost", "Returns"):
+            assert re.search(word, header, re.IGNORECASE), f"{path.name} does not say its {word.lower()}"
+        assert "SELECT *" not in text.replace("SELECT * FROM share", ""), (
+            f"{path.name} selects columns that nobody named"
+        )
+
+
+def test_migrations_are_numbered_and_say_what_they_lock() -> None:
+    for component in (LOG, CONSUMER):
+        for migration in migrations_of(component):
+            assert migration.text.startswith("-- "), f"{component.name}/{migration.name}"
+            assert "Locks:" in migration.text.splitlines()[0]
+
+
+def test_every_route_declares_a_scope_or_that_it_is_public() -> None:
+    from fastapi import FastAPI
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    assert undeclared_routes(doors.app) == []
+    queries = FastAPI()
+    queries.include_router(router(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing"), "UTC"))
+    assert undeclared_routes(queries) == []
+
+
+class _NoPlacements:
+    """Routes are only declared here, none is called."""
+
+    partitions = 12
+
+
+def test_the_door_stands_in_the_openapi_document() -> None:
+    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    document = doors.app.openapi()
+    assert document["openapi"].startswith("3.1")
+    door = document["paths"]["/v1/events"]["post"]
+    assert {"201", "409", "412", "422", "503"} <= set(door["responses"])
+    assert len(document["components"]["schemas"]["Event"]["oneOf"]) == len(EVENTS)
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+
+
+def test_services_do_not_reach_for_each_other_across_schemas() -> None:
+    for path in tracked("services/projections/*.py", "services/projections/*.sql"):
+        assert "lifecycle." not in re.sub(
+            r"services\.lifecycle|lifecycle_url", "", path.read_text(encoding="utf-8")
+        ).replace("lifecycle.md", ""), path
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_tables_of_a_read_model_lead_with_the_partition(name: str) -> None:
+    for path in (ROOT / "services/projections" / name).glob("tables.sql"):
+        for key in re.findall(r"PRIMARY KEY \(([^)]*)\)", path.read_text(encoding="utf-8")):
+            assert key.startswith("partition"), key
+
+
+def test_the_repository_speaks_of_the_product_alone() -> None:
+    """No path of anyone's machine, no issue number."""
+    for path in tracked("*.md", "*.py", "*.sql", "*.yaml", "*.toml", "Makefile"):
+        text = path.read_text(encoding="utf-8")
+        for word in (r"/home/\w+/", r"/root/\.", r"\bissue #?\d", r"/tmp/w\b"):
+            if path != Path(__file__):
+                assert not re.search(word, text), f"{path.relative_to(ROOT)} holds {word}"
