@@ -1,5 +1,7 @@
 """Every row of the transition table that the published events can reach, and what several systems make of one lead."""
 
+from typing import Any
+
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -185,7 +187,7 @@ def test_sequence_orders_what_happened_at_one_instant() -> None:
 def test_what_is_normal_next_is_judged_normal() -> None:
     decider = LeadDecider(PIPELINES)
     term = {"value": eur("100.00"), "contracts": [CONTRACT]}
-    data = {
+    data: dict[str, dict[str, Any]] = {
         "Won": term,
         "ValueChanged": {"value": eur("1.00")},
         "UpgradeDue": EXAMPLES["UpgradeDue"],
