@@ -61,6 +61,7 @@ kafka: $(READY) ## fetch Apache Kafka by Maven and run it on loopback (BROKERS=3
 
 test-kafka: $(READY) ## the broker-facing tests against Apache Kafka, one broker and three (needs Java 17 and Maven)
 	$(BIN)/python -m pytest tests -m kafka
+	$(BIN)/python -m tests.support.on_apache_kafka tests -m broker
 
 bench: $(READY) ## measure, each figure beside its limit
 	$(BIN)/python -m pytest tests/bench -m bench -s

@@ -44,7 +44,7 @@ class DeadLetters:
         )
         producer = kafka.Producer(self._settings, self.topic)
         try:
-            await kafka.ensure_topic(self._settings, self.topic, 1)
+            await kafka.require_topic(self._settings, self.topic, 1)
             await producer.start()
             await producer.publish(0, [(record.key, record.value, headers, record.timestamp)])
         except SalescycleError as refusal:

@@ -68,10 +68,7 @@ async def ensure_topic(
     if found == partitions:
         return False
     if found is not None and not settings.recreate_topics:
-        raise WrongTopic(
-            f"{topic} has {found} partitions, the log has {partitions}: a lead would change its partition. "
-            "Delete the topic and run `salescycle topics apply`; it is published again from the log"
-        )
+        raise WrongTopic(_wrong(topic, found, partitions))
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
@@ -94,6 +91,43 @@ async def ensure_topic(
     if await partition_count(settings, topic) != partitions:
         raise Unavailable(f"the topic {topic} is not ready yet")
     return True
+
+
+async def require_topic(settings: KafkaSettings, topic: str, partitions: int) -> None:
+    """As `ensure_topic` on the embedded broker, which forgets its topics; elsewhere topics are made by an operator.
+
+    Raises:
+        WrongTopic: it has another number of partitions.
+        Unavailable: it is not there, or the broker does not answer.
+    """
+    if settings.recreate_topics:
+        await ensure_topic(settings, topic, partitions)
+        return
+    found = await partition_count(settings, topic)
+    if found is None:
+        raise Unavailable(f"there is no topic {topic}: run `salescycle topics apply`")
+    if found != partitions:
+        raise WrongTopic(_wrong(topic, found, partitions))
+
+
+def _wrong(topic: str, found: int, partitions: int) -> str:
+    return (
+        f"{topic} has {found} partitions, the log has {partitions}: a lead would change its partition. "
+        "Delete the topic and run `salescycle topics apply`; it is published again from the log"
+    )
+
+
+async def _stop(client: Any) -> None:
+    """Stop a client, for at most two seconds, whatever it raises.
+
+    In a task of its own: aiokafka awaits tasks that it has cancelled, and their CancelledError would pass for ours.
+    """
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.wait([stopping], timeout=2)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled():
+        stopping.exception()  # looked at, so that nobody is told that it never was
 
 
 class Producer:
@@ -120,9 +154,7 @@ class Producer:
             raise Unavailable(f"the broker does not answer: {type(error).__name__}") from error
 
     async def stop(self) -> None:
-        with suppress(Exception):
-            async with asyncio.timeout(2):
-                await self._producer.stop()
+        await _stop(self._producer)
 
     async def publish(self, partition: int, records: Sequence[Record]) -> tuple[int, int]:
         """Publish as many of `records` as one batch holds; returns (offset of the first, number published).
@@ -170,9 +202,7 @@ class Reader:
             raise Unavailable(f"the broker does not answer: {type(error).__name__}") from error
 
     async def stop(self) -> None:
-        with suppress(Exception):
-            async with asyncio.timeout(2):
-                await self._consumer.stop()
+        await _stop(self._consumer)
 
     async def watermarks(self, partitions: Sequence[int]) -> dict[int, Watermarks]:
         """Raises Unavailable."""

@@ -93,8 +93,7 @@ class Relay:
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str,
-        topic_configuration: dict[str, str] | None = None, lease_s: float = 5.0,
+        self, pool: asyncpg.Pool, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str, lease_s: float = 5.0,
     ) -> None:  # fmt: skip
         self._pool = pool
         self._log = log
@@ -102,7 +101,6 @@ class Relay:
         self._settings = settings
         self._topic = topic
         self._base_url = base_url
-        self._configuration = topic_configuration
         self._lease = Lease(pool, f"relay {topic}", owner, lease_s)
         self._task: asyncio.Task[None] | None = None
         self._confirmed: dict[int, Confirmed] = {}
@@ -176,7 +174,7 @@ class Relay:
         await self._pool.execute(sql("services.kernel.sql", "mark_time"))
 
     async def _publish_all(self) -> None:
-        await kafka.ensure_topic(self._settings, self._topic, self._log.partitions, self._configuration)
+        await kafka.require_topic(self._settings, self._topic, self._log.partitions)
         await self._load_confirmed()
         places = await self._find_places(self._log.owned)
         producer = kafka.Producer(self._settings, self._topic)

@@ -119,22 +119,21 @@ async def opened(url: str, *, partitions: int = 12, **options: Any) -> AsyncIter
 
 @asynccontextmanager
 async def publishing(
-    log: LeadLog, bootstrap: str, topic: str, *, owner: str = "one", lease_s: float = 5.0
+    log: LeadLog,
+    bootstrap: str,
+    topic: str,
+    *,
+    owner: str = "one",
+    lease_s: float = 5.0,
+    settings: KafkaSettings | None = None,
 ) -> AsyncIterator[Relay]:
-    """A relay of this log, as one process would run it."""
+    """A relay of this log, as one process would run it, on a topic that an operator has made."""
+    settings = settings or broker_settings(bootstrap)
+    await kafka.ensure_topic(settings, topic, 12, {"min.insync.replicas": str(settings.min_insync_replicas)})
     heads = Heads(log.log, channel="lifecycle_heads", poll_s=0.05)
     await heads.start()
     pool = await create_pool(log.url, schema="lifecycle", role="salescycle_relay", min_size=1, max_size=4)
-    relay = Relay(
-        pool,
-        log.log,
-        heads,
-        broker_settings(bootstrap),
-        topic=topic,
-        base_url="http://tests",
-        owner=owner,
-        lease_s=lease_s,
-    )
+    relay = Relay(pool, log.log, heads, settings, topic=topic, base_url="http://tests", owner=owner, lease_s=lease_s)
     await relay.start()
     try:
         yield relay
