@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
+from services.kernel.api_page import api_page
 from services.kernel.auth import public
 from services.kernel.errors import Flaw, Invalid, NotFound, SalescycleError
 from services.kernel.http_errors import BadRequest, ClientLeft, MethodNotAllowed
@@ -191,6 +192,10 @@ class Doors:
 
 
 def _add_pages(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False, dependencies=[Depends(public)])
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi()))
+
     @app.get("/problems", include_in_schema=False, dependencies=[Depends(public)])
     async def problems() -> HTMLResponse:
         return HTMLResponse(problem_index())

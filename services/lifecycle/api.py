@@ -25,6 +25,8 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
     app = FastAPI(
         title="salescycle lifecycle",
         version="1",
+        docs_url=None,
+        redoc_url=None,
         description="Post what happened in a sales cycle; read leads, their history, and the log that everything follows.",
     )
     app.state.keys = keys

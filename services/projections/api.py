@@ -86,6 +86,8 @@ async def projections(settings: Settings, keys: KeyRing) -> AsyncIterator[FastAP
     app = FastAPI(
         title="salescycle projections",
         version="1",
+        docs_url=None,
+        redoc_url=None,
         description="Figures of the sales cycle at any instant, as known at any other, with definition and freshness.",
     )
     app.state.keys = keys

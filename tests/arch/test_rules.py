@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.events import EVENTS
+from services.kernel.api_page import api_page
 from services.kernel.auth import KeyRing, undeclared_routes
 from services.kernel.migrate import CONSUMER, LOG, migrations_of
 from services.lifecycle.api import lifecycle
@@ -97,6 +98,14 @@ def test_the_door_stands_in_the_openapi_document() -> None:
     assert len(document["components"]["schemas"]["Event"]["oneOf"]) == len(EVENTS)
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(names) == len(set(names))
+
+
+def test_the_docs_page_needs_nothing_from_outside() -> None:
+    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    page = api_page(doors.app.openapi())
+    assert "/v1/events" in page
+    assert "src=" not in page
+    assert "https://" not in page
 
 
 def test_services_do_not_reach_for_each_other_across_schemas() -> None:

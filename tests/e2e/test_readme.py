@@ -30,6 +30,13 @@ def test_the_session_of_the_readme_is_true(processes: Processes) -> None:
     steps = session()
     assert len(steps) == 4
     for command, expected in steps:
-        shell = {**processes.environment, "LIFECYCLE": lifecycle.url, "PROJECTIONS": projections.url, "KEY": processes.key}
-        said = subprocess.run(["bash", "-c", command], env=shell, capture_output=True, text=True, check=True, timeout=30).stdout
+        shell = {
+            **processes.environment,
+            "LIFECYCLE": lifecycle.url,
+            "PROJECTIONS": projections.url,
+            "KEY": processes.key,
+        }
+        said = subprocess.run(
+            ["bash", "-c", command], env=shell, capture_output=True, text=True, check=True, timeout=30
+        ).stdout
         assert settled(said) == settled(expected), command
