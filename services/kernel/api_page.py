@@ -19,8 +19,10 @@ def api_page(document: dict[str, Any]) -> str:
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         f"<title>{_text(info['title'])}</title><style>{_STYLE}</style>",
         f"<h1>{_text(info['title'])}</h1><p>{_text(info.get('description', ''))}</p>",
-        "<p>Send a key: <code>Authorization: Bearer sc_…</code>. The whole document: <a href='openapi.json'>openapi.json</a>. "
-        "What an error means: <a href='problems'>problems</a>.</p>",
+        (
+            "<p>Send a key: <code>Authorization: Bearer sc_…</code>. The whole document: <a href='openapi.json'>"
+            "openapi.json</a>. What an error means: <a href='problems'>problems</a>.</p>"
+        ),
     ]
     for path, operations in document.get("paths", {}).items():
         for method, operation in operations.items():

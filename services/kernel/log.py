@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.envelope import Recorded
 from services.kernel import postgres
-from services.kernel.errors import Diverged, LogDiverged
+from services.kernel.errors import Diverged, LogDiverged, Unavailable
 from services.kernel.sql_files import sql
 
 SQL = "services.kernel.sql"
@@ -51,7 +51,12 @@ class Log:
             url, schema=schema, role=role, min_size=2, max_size=pool_size, statement_timeout_ms=statement_timeout_ms
         )
         log = cls(name, pool, partitions, owned)
-        there = [row[0] for row in await pool.fetch("SELECT partition FROM log_partition ORDER BY partition")]
+        try:
+            rows = await pool.fetch("SELECT partition FROM log_partition ORDER BY partition")
+        except asyncpg.UndefinedTableError:
+            await pool.close()
+            raise Unavailable(f"the store has no log in the schema {schema}: run `salescycle migrate`") from None
+        there = [row[0] for row in rows]
         if there != list(log.owned):
             await pool.close()
             raise Diverged(

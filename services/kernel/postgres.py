@@ -60,7 +60,8 @@ async def create_pool(
             url, min_size=min_size, max_size=max_size, server_settings=server_settings, timeout=10, command_timeout=60
         )
     except TROUBLE as error:
-        raise Unavailable(f"PostgreSQL cannot be used: {described(error)}") from error
+        hint = "" if isinstance(error, UNREACHABLE) else "; `salescycle migrate` makes the schemas and roles"
+        raise Unavailable(f"PostgreSQL cannot be used: {described(error)}{hint}") from error
 
 
 def described(error: BaseException) -> str:

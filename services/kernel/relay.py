@@ -132,6 +132,7 @@ class Relay:
         while True:
             try:
                 if await self._lease.acquire():
+                    await self._mark_time()  # also while the broker is away: readers of the feed go on
                     await self._work()
             except Diverged as error:
                 self.diverged = f"{error} {WHAT_TO_DO}"
