@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -27,8 +26,17 @@ from services.kernel.sql_files import sql
 from services.kernel.telemetry import APPEND_BATCH_EVENTS, APPEND_CONFLICTS, APPEND_RETRIES
 
 _logger = structlog.get_logger(__name__)
-_APPEND = "SELECT recorded_at, bases FROM append(" + ", ".join(f"${n}" for n in range(1, 25)) + ")"
+_ARRAYS = (
+    "text", "smallint", "integer", "integer", "json",
+    "smallint", "integer",
+    "integer", "integer", "text", "integer", "text", "text", "text", "timestamptz", "json", "json", "bytea", "text",
+)  # fmt: skip
+_PARAMETERS = ", ".join(f"CAST(CAST(${n} AS text) AS {kind}[])" for n, kind in enumerate(_ARRAYS, 1))
+_APPEND = f"SELECT recorded_at, bases FROM append({_PARAMETERS})"
 _RETRIED_SQLSTATES = frozenset({postgres.STREAMS_MOVED, postgres.RECEIPTS_EXIST, "40001", "40P01", "55P03"})
+
+SMALL_BATCH = 16
+"""Below this, splitting what waits would only cost a second flush."""
 
 Outcome = list[Appended] | SalescycleError
 
@@ -61,6 +69,7 @@ class Committer:
         self._queue: deque[Submission] = deque()
         self._queued = 0
         self._queued_bytes = 0
+        self._flying = 0
         self._busy: set[str] = set()
         self._cache: OrderedDict[str, StreamRecord] = OrderedDict()
         self._careful_until = 0.0
@@ -111,13 +120,18 @@ class Committer:
         return self._queued
 
     def _take(self) -> list[Submission]:
-        """The next batch: in order, and without any stream that is under way or was passed over."""
+        """The next batch: in order, and without any stream that is under way or was passed over.
+
+        It leaves its share to the other workers, so that one batch is decided here while another is in the store.
+        """
+        share = -(-(self._queued + self._flying) // self._depth)
+        most = min(self._max_batch, max(share, SMALL_BATCH))
         taken: list[Submission] = []
         left: list[Submission] = []
         passed_over: set[str] = set()
         events = size = 0
         queue = self._queue
-        while queue and events < self._max_batch and size < 4 * 2**20 and len(left) < self._max_batch:
+        while queue and events < most and size < 4 * 2**20 and len(left) < self._max_batch:
             submission = queue.popleft()
             streams = {event.stream for event in submission.events}
             if streams & self._busy or streams & passed_over:
@@ -129,6 +143,7 @@ class Committer:
             size += sum(len(event.data) for event in submission.events)
         queue.extendleft(reversed(left))
         self._queued -= events
+        self._flying += events
         self._queued_bytes -= size
         return taken
 
@@ -153,6 +168,7 @@ class Committer:
                 self._fail(batch, SalescycleError("the event could not be stored"))
             finally:
                 self._busy -= streams
+                self._flying -= sum(submission.size for submission in batch)
                 self._wake.set()
             await asyncio.sleep(0)
 
@@ -167,7 +183,7 @@ class Committer:
                 async with self._log.pool.acquire(timeout=5) as connection:
                     await self._attempt(connection, batch, careful)
                 return
-            except (asyncpg.PostgresError, *postgres.UNREACHABLE) as error:
+            except postgres.TROUBLE as error:
                 state = postgres.sqlstate(error)
                 careful = True
                 if state in _RETRIED_SQLSTATES:
@@ -178,10 +194,15 @@ class Committer:
                             self._cache.pop(event.stream, None)
                 elif isinstance(error, postgres.UNREACHABLE):
                     APPEND_RETRIES.inc()
-                    _logger.warning("the store does not answer; the batch is looked up and tried again", error=postgres.described(error))
+                    _logger.warning(
+                        "the store does not answer; the batch is looked up and tried again",
+                        error=postgres.described(error),
+                    )
                     self._cache.clear()
                     if loop.time() > deadline:
-                        self._fail(batch, Unavailable("the store cannot be reached; it is safe to send the event again"))
+                        self._fail(
+                            batch, Unavailable("the store cannot be reached; it is safe to send the event again")
+                        )
                         return
                     await asyncio.sleep(pause)
                     pause = min(1.0, pause * 2)
@@ -217,19 +238,22 @@ class Committer:
         wanted = {event.stream for event in events if event.stream not in self._cache}
         fresh: set[str] = set()
         receipts: dict[tuple[str, str], Receipt] | None = None
+        histories: dict[str, list[Recorded]] = {}
         while True:
             await self._load_streams(connection, wanted)
             fresh |= wanted
+            histories = {stream: history for stream, history in histories.items() if stream not in wanted}
             if receipts is None and (fresh or careful):
                 # where a stream must be loaded, a repeated event is likely: ask for receipts too, before deciding
                 receipts = await self._load_receipts(connection, events)
             records = {event.stream: self._cache[event.stream] for event in events if event.stream in self._cache}
-            histories = await self._load_histories(connection, events, records, receipts or {})
             draft = Draft(self._deciders, self._log.partitions, records, receipts or {}, histories)
             for submission in batch:
                 draft.decide(submission)
             wanted = draft.doubted - fresh
-            if not wanted:
+            if draft.unread:
+                histories |= await self._load_histories(connection, draft.unread, records)
+            elif not wanted:
                 return draft
 
     async def _load_streams(self, connection: Any, streams: set[str]) -> None:
@@ -253,22 +277,13 @@ class Committer:
         return found
 
     async def _load_histories(
-        self, connection: Any, events: list[Event], records: dict[str, StreamRecord], receipts: dict[tuple[str, str], Receipt]
+        self, connection: Any, streams: set[str], records: dict[str, StreamRecord]
     ) -> dict[str, list[Recorded]]:
-        """The events of every stream that some event of the batch would enter before its last."""
-        latest = {stream: record.key for stream, record in records.items()}
-        late: set[str] = set()
-        for event in events:
-            if (event.source, event.id) in receipts:
-                continue
-            key = decider_of(self._deciders, event.stream).fact(event, 0).key
-            if event.stream in latest and key < latest[event.stream]:
-                late.add(event.stream)
-            latest[event.stream] = max(key, latest.get(event.stream, key))
-        if not late:
-            return {}
-        histories: dict[str, list[Recorded]] = {stream: [] for stream in late}  # a new stream may be late within the batch
-        known = [stream for stream in late if stream in records]
+        """The events of streams that have a late event: their fold begins anew."""
+        histories: dict[str, list[Recorded]] = {
+            stream: [] for stream in streams
+        }  # a new one may be late within the batch
+        known = [stream for stream in streams if stream in records]
         partitions = [partition_of(stream, self._log.partitions) for stream in known]
         rows = await connection.fetch(sql(SQL, "load_history"), partitions, known)
         for row in rows:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.envelope import Event, Recorded
+from services.kernel.array_text import byte_strings, numbers, optional_texts, texts
 from services.kernel.decider import Decider, Deciders, decider_of
 from services.kernel.errors import IdempotencyMismatch, IllegalTransition, SalescycleError, VersionConflict
 from services.kernel.partition import partition_of
@@ -142,6 +143,8 @@ class Draft:
         self.rows: list[_Row] = []
         self._accepted: list[tuple[Submission, list[_Row | Appended]]] = []
         self._refused: list[tuple[Submission, SalescycleError]] = []
+        self.unread: set[str] = set()
+        """Streams with a late event whose history was not given: decide again with it, this draft is of no use."""
         self.doubted: set[str] = set()
         """Streams whose state was the reason of a refusal: it must be the store's word, not an old memory."""
 
@@ -212,9 +215,9 @@ class Draft:
         version = working.version + 1
         fact = decider.fact(event, version)
         decider.refuse(working.state, event, fact)
-        late = fact.key < working.key
-        if late:
-            assert working.facts is not None, "the history of a stream with a late event is loaded before"
+        if fact.key < working.key and working.facts is None:
+            self.unread.add(event.stream)
+        if fact.key < working.key and working.facts is not None:
             facts = list(working.facts)
             insort(facts, (fact.key, version, fact))
             state = decider.unknown
@@ -236,35 +239,34 @@ class Draft:
         working.state = state
         return _Row(event, version, working.partition, implied, anomaly)
 
-    def arguments(self) -> list[Any]:
-        """The arguments of `append.sql`, every group in the order its header asks for. Needs at least one row."""
-        streams = sorted(name for name, working in self._working.items() if working.version > working.base)
-        working = [self._working[name] for name in streams]
-        receipts = sorted(self.rows, key=lambda row: (row.event.source, row.event.id))
+    def arguments(self) -> list[str]:
+        """The arguments of `append.sql` as array literals, every group in the order its header asks for. Needs a row."""
+        rows = self.rows
+        names = sorted(name for name, working in self._working.items() if working.version > working.base)
+        streams = [self._working[name] for name in names]
+        states = [
+            encode_state(each.key, decider_of(self._deciders, name).encode(each.state))
+            for name, each in zip(names, streams, strict=True)
+        ]
         counts: dict[int, int] = {}
-        for row in self.rows:
+        for row in rows:
             counts[row.partition] = row.offset = counts.get(row.partition, 0) + 1
         partitions = sorted(counts)
         slots = {partition: slot for slot, partition in enumerate(partitions, 1)}
-        for row in self.rows:
+        for row in rows:
             row.slot = slots[row.partition]
-        states = [
-            encode_state(each.key, decider_of(self._deciders, name).encode(each.state))
-            for name, each in zip(streams, working, strict=True)
-        ]
-        rows = self.rows
+        events = [row.event for row in rows]
         return [
-            streams, [each.partition for each in working], [each.base for each in working],
-            [each.version for each in working], states,
-            [row.event.source for row in receipts], [row.event.id for row in receipts],
-            [row.event.digest for row in receipts], [row.partition for row in receipts],
-            [row.event.stream for row in receipts], [row.version for row in receipts],
-            [",".join(row.verdict_implied) or None for row in receipts],
-            partitions, [counts[partition] for partition in partitions],
-            [row.slot for row in rows], [row.offset for row in rows], [row.event.stream for row in rows],
-            [row.version for row in rows], [row.event.type for row in rows], [row.event.source for row in rows],
-            [row.event.id for row in rows], [row.event.occurred_at for row in rows],
-            [row.event.data.decode() for row in rows], [_meta(row) for row in rows],
+            texts(names), numbers([each.partition for each in streams]), numbers([each.base for each in streams]),
+            numbers([each.version for each in streams]), texts(states),
+            numbers(partitions), numbers([counts[partition] for partition in partitions]),
+            numbers([row.slot for row in rows]), numbers([row.offset for row in rows]),
+            texts([event.stream for event in events]), numbers([row.version for row in rows]),
+            texts([event.type for event in events]), texts([event.source for event in events]),
+            texts([event.id for event in events]), texts([str(event.occurred_at) for event in events]),
+            texts([event.data.decode() for event in events]), optional_texts([_meta(row) for row in rows]),
+            byte_strings([event.digest for event in events]),
+            optional_texts([",".join(row.verdict_implied) or None for row in rows]),
         ]  # fmt: skip
 
     def records(self) -> dict[str, StreamRecord]:

@@ -36,6 +36,28 @@ async def test_the_same_event_again_gets_the_first_answer(log: LeadLog) -> None:
     )  # fmt: skip
 
 
+async def test_every_text_is_stored_as_it_came(log: LeadLog) -> None:
+    """Arrays go to the store as text: what quotes, escapes or ends them there must not mean anything."""
+    odd = ['"', "\\", '\\"', "{a,b}", "NULL", ",", "'", "\\x00", "ü \U0001f600", " "]
+    events = [
+        event(
+            "ActivityLogged",
+            f"L-{n % 3}",
+            id=f"{text}{n}",
+            data={"kind": "call", "direction": "out", "place": text + "\n"},
+            odd=text,
+        )
+        for n, text in enumerate(odd)
+    ]
+    await log.post(*events)
+    stored = {each.id: each for events_of_one in (await log.everything()).values() for each in events_of_one}
+    assert {id: (each.data, each.meta) for id, each in stored.items()} == {
+        each.id: (each.data, each.meta) for each in events
+    }
+    again = await log.post(*events)
+    assert all(isinstance(each, Appended) and each.repeated for each in again)
+
+
 async def test_fifty_at_once_are_stored_once(log: LeadLog) -> None:
     captured = event("LeadCaptured", "L-1", id="c-1")
     answers = await asyncio.gather(*(log.post_one(captured) for _ in range(50)))
