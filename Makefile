@@ -63,8 +63,8 @@ test-kafka: $(READY) ## the broker-facing tests against Apache Kafka, one broker
 	$(BIN)/python -m pytest tests -m kafka
 	$(BIN)/python -m tests.support.on_apache_kafka tests -m broker
 
-bench: $(READY) ## measure, each figure beside its limit
-	$(BIN)/python -m pytest tests/bench -m bench -s
+bench: $(READY) ## measure, each figure beside its limit (ROWS="append http" for some)
+	$(BIN)/python -m tests.bench $(ROWS)
 
 lock: $(READY) ## resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

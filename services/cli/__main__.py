@@ -8,7 +8,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from services.cli import apache_kafka, doctor, importer, keys, migrate, parked, rebuild, tail, topics, up, verify
+from services.cli import apache_kafka, bench, doctor, importer, keys, migrate, parked, rebuild, tail, topics, up, verify
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -29,6 +29,7 @@ commands.command()(verify.verify)
 commands.command()(rebuild.rebuild)
 commands.add_typer(parked.app, name="parked")
 commands.command()(apache_kafka.kafka)
+commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
 
