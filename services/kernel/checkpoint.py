@@ -149,9 +149,10 @@ async def mark_through(
     )  # fmt: skip
 
 
-async def swap(connection: Connection, model: str, generation: int) -> int | None:
+async def swap(connection: Connection, model: str, generation: int, *, even_behind: bool = False) -> int | None:
     """Make `generation` the live one if it is as far as the live one in every partition.
 
+    `even_behind`: the live one is of another history, so its positions mean nothing.
     Returns the number of the one that was live before, or None where the new one is still behind: catch up, try again.
     """
     async with connection.transaction():
@@ -161,7 +162,7 @@ async def swap(connection: Connection, model: str, generation: int) -> int | Non
             "WHERE old.model = $1 AND old.generation = $2 AND new.generation = $3 AND new.position < old.position",
             model, before, generation,
         )  # fmt: skip
-        if behind:
+        if behind and not even_behind:
             return None
         await connection.execute("UPDATE read_model SET live_generation = $2 WHERE name = $1", model, generation)
         await connection.execute(

@@ -15,7 +15,7 @@ from schemas.envelope import Recorded
 from services.kernel import checkpoint
 from services.kernel.apply import Partition
 from services.kernel.checkpoint import ReadModel
-from services.kernel.errors import NotFound, SalescycleError
+from services.kernel.errors import LogDiverged, NotFound, SalescycleError
 from services.kernel.feed_client import FeedClient
 
 _logger = structlog.get_logger(__name__)
@@ -160,12 +160,24 @@ class Rebuild:
             await connection.execute(self._model.indexes_sql, timeout=3600)
             await connection.execute("ANALYZE", timeout=3600)
 
+    async def _live_is_of_another_history(self) -> bool:
+        """Whether the generation that serves stands where the log never was: the log was restored to an older state."""
+        live = await checkpoint.live_generation(self._pool, self._model.name)
+        assert live is not None
+        for partition, known in (await checkpoint.checkpoints(self._pool, self._model.name, live)).items():
+            try:
+                await self._feed.read(partition, known.position, known.event_id, limit=1)
+            except LogDiverged:
+                return True
+        return False
+
     async def _swap(self, generation: int) -> None:
         """Catch up with the live generation, and replace it in one step; it may have moved on, so try again."""
         for _ in range(100):
             await self.fill(generation)
+            another = await self._live_is_of_another_history()
             async with self._pool.acquire() as connection:
-                before = await checkpoint.swap(connection, self._model.name, generation)
+                before = await checkpoint.swap(connection, self._model.name, generation, even_behind=another)
             if before is not None:
                 _logger.info("swapped", model=self._model.name, live=generation, before=before)
                 return

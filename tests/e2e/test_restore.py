@@ -1,0 +1,78 @@
+"""PostgreSQL is restored to an older state while topic and read model remember the newer one: nothing is skipped in silence."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from services.cli.embedded import EmbeddedPostgres
+from tests.e2e.test_projections import counts, history, post
+from tests.support.postgres import new_name
+from tests.support.processes import Processes, ServiceProcess, wait_until
+
+
+@pytest.fixture
+def other_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Where the read models lie, so that a restore of the log leaves them as they are."""
+    name = new_name()
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+def not_ready(process: ServiceProcess) -> str:
+    """Why a service says that it cannot serve."""
+    said = ""
+
+    def refused() -> bool:
+        nonlocal said
+        try:
+            answer = httpx.get(f"{process.management_url}/readyz", timeout=5)
+        except httpx.HTTPError:
+            return False
+        said = answer.json().get("reason", "")
+        return answer.status_code == 503 and "catching up" not in said
+
+    wait_until(refused, 40, what=f"{process.name} to say that it stopped")
+    return said
+
+
+def test_a_restored_log_stops_relay_and_read_model_until_someone_decides(
+    processes: Processes, postgres: EmbeddedPostgres, database: str, other_database: str
+) -> None:
+    elsewhere = {"SALESCYCLE_POSTGRES__URL": other_database}
+    processes.salescycle("migrate")
+    here, processes.environment = processes.environment, {**processes.environment, **elsewhere}
+    processes.salescycle("migrate")
+    processes.environment = here
+    name, backup = database.rpartition("/")[2], new_name()
+
+    lifecycle = processes.lifecycle()
+    projections = processes.projections(**elsewhere)
+    post(lifecycle.url, processes.headers, [each for n in range(20) for each in history(f"L-{n}")])
+    wait_until(lambda: sum(counts(projections, processes.headers).values()) == 20, 20)
+    lifecycle.terminate()
+    postgres.create_database(backup, template=name)
+    lifecycle.start()
+    post(lifecycle.url, processes.headers, [each for n in range(20, 60) for each in history(f"L-{n}")])
+    wait_until(lambda: sum(counts(projections, processes.headers).values()) == 60, 20)
+    lifecycle.terminate()
+
+    postgres.drop_database(name)
+    postgres.create_database(name, template=backup)
+    postgres.drop_database(backup)
+    lifecycle.launch()
+    assert "salescycle verify" in not_ready(lifecycle)
+    assert "salescycle rebuild pipeline" in not_ready(projections)
+    assert sum(counts(projections, processes.headers).values()) == 60, "it goes on showing what it knew"
+    post(lifecycle.url, processes.headers, history("L-999"))
+    assert sum(counts(projections, processes.headers).values()) == 60, "and mixes in nothing of the other history"
+
+    found = processes.salescycle("verify", "--no-rebuild", "--wait", "1", check=False)
+    assert found.returncode == 1
+    assert "the log went back in time" in found.stdout or "another event in the topic" in found.stdout
+
+    processes.environment = {**here, **elsewhere, "SALESCYCLE_LIFECYCLE_URL": lifecycle.url}
+    processes.salescycle("rebuild", "pipeline")
+    projections.terminate()
+    projections.start()
+    assert sum(counts(projections, processes.headers).values()) == 21
