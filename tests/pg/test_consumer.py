@@ -1,9 +1,10 @@
 """What a consumer of the log promises, against a real database, with a feed that can be told to misbehave."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import msgspec
@@ -234,7 +235,7 @@ class Started:
             topic="t", partitions=2, member="one", stuck=self.stuck.append, check_s=0.05, **options,
         )  # fmt: skip
 
-    async def __aenter__(self) -> "Started":
+    async def __aenter__(self) -> Self:
         await self.consumer.start()
         return self
 
@@ -244,7 +245,7 @@ class Started:
 
 async def until(condition: Any, within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
-        while not (await condition() if asyncio.iscoroutinefunction(condition) else condition()):
+        while not (await condition() if inspect.iscoroutinefunction(condition) else condition()):
             await asyncio.sleep(0.02)
 
 
