@@ -1,6 +1,7 @@
 """One contract for everything long-running: start in order, serve until SIGTERM or SIGINT, stop in reverse, exit in 30 s."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -56,8 +57,16 @@ def stuck(reason: str) -> None:
     os._exit(70)
 
 
+def calm_the_collector() -> None:
+    """Look for garbage cycles rarely: events make none, and looking costs a fifth of the processor at full load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def run(main: Callable[[], Awaitable[None]]) -> int:
     """Run a service's main under uvloop; an error on purpose is one clear line and exit code 1, not a traceback."""
+    calm_the_collector()
     try:
         uvloop.run(main())  # type: ignore[arg-type]
     except SalescycleError as error:
