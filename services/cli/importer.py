@@ -28,11 +28,17 @@ INTERRUPTED: Final = 130
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV, TSV or NDJSON; may end in .gz. Lookups lie beside it.")],
     mapping: Annotated[str, typer.Option(help="The mapping: a YAML file, or the name of one in deploy/mappings.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and show the first events; needs no server.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every row and show the first events; needs no server.")
+    ] = False,
     url: Annotated[str | None, typer.Option(help="The lifecycle service; default: the one that runs here.")] = None,
-    refused: Annotated[Path | None, typer.Option(help="Write refused rows here, to be mended and imported again.")] = None,
+    refused: Annotated[
+        Path | None, typer.Option(help="Write refused rows here, to be mended and imported again.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.")] = None,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to go on trying while the service does not answer.")] = 120.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on trying while the service does not answer.")
+    ] = 120.0,
 ) -> None:
     """Turn the rows of FILE into events and post them.
 
@@ -87,9 +93,7 @@ def _send(
 
     async def work(progress: Progress) -> None:
         bar = asyncio.create_task(_moving(progress, source))
-        delivery = Delivery(
-            url or found.lifecycle_url, found.authorization(), patience_s=patience_s, waiting=waiting
-        )
+        delivery = Delivery(url or found.lifecycle_url, found.authorization(), patience_s=patience_s, waiting=waiting)
         try:
             async with delivery:
                 await run.send(mapping, source, refusals, delivery, tally, limit)

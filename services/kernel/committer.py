@@ -85,7 +85,7 @@ class Committer:
         self._closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
-                while self._queued or self._busy:
+                while self._queued or self._busy:  # noqa: ASYNC110  happens once, at the end; an event would cost every batch
                     await asyncio.sleep(0.01)
         for worker in self._workers:
             worker.cancel()

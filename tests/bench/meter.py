@@ -21,7 +21,8 @@ ANSWER = "measured: "
 class Meter:
     """`with Meter() as meter:` around the measured stretch; afterwards `seconds`, `cores` by party, `peak_mb` by party.
 
-    Cores of `client` are those of this process and its children; `foreign` is what processes of no party used meanwhile.
+    Cores of `client` are those of this process and its children; `foreign` is what processes of no party used meanwhile,
+    `stolen` what a virtual machine was refused by its host.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Meter:
     def __enter__(self) -> Self:
         self._before = {party: _used_s(pids) for party, pids in self._pids.items()}
         self._machine_before = machine_used_s()
+        self._stolen_before = stolen_s()
         self._start = time.perf_counter()
         return self
 
@@ -43,6 +45,7 @@ class Meter:
         foreign = machine_used_s() - self._machine_before - sum(used.values())
         self.cores = {party: round(value / self.seconds, 2) for party, value in used.items()}
         self.cores["foreign"] = round(max(0.0, foreign) / self.seconds, 2)
+        self.cores["stolen"] = round((stolen_s() - self._stolen_before) / self.seconds, 2)
         self.peak_mb = {party: round(max(map(peak_mb, pids)), 1) for party, pids in self._pids.items() if pids}
 
     def answer(self, count: int, latencies_s: list[float] | None = None, **more: Any) -> dict[str, Any]:
@@ -69,6 +72,11 @@ def machine_used_s() -> float:
     """Seconds that all cores together have worked so far, without waiting and without what the host took away."""
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "softirq", 0.0))
+
+
+def stolen_s() -> float:
+    """Seconds that the host gave to other machines while one of our cores had work to do."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def foreign_cores(over_s: float = 0.5) -> float:

@@ -66,7 +66,9 @@ class Store:
         assert said, done.stdout
         print(done.stdout)
         heads = {str(partition): self._head(partition) for partition in PARTITIONS}
-        wait_until(lambda: self._answer()["positions"] == heads, 120, every_s=0.2, what="the pipeline at the log's heads")
+        wait_until(
+            lambda: self._answer()["positions"] == heads, 120, every_s=0.2, what="the pipeline at the log's heads"
+        )
         return int(said[1].replace(",", "")), int(said[2].replace(",", ""))
 
     def groups(self, key: Callable[[dict[str, Any]], Any], **parameters: str) -> dict[Any, Group]:
@@ -88,7 +90,9 @@ class Store:
         return dict(answer.json())
 
     def _head(self, partition: int) -> int:
-        feed = httpx.get(f"{self.lifecycle.url}/v1/log/{partition}", headers=self.processes.headers, params={"limit": "1"})
+        feed = httpx.get(
+            f"{self.lifecycle.url}/v1/log/{partition}", headers=self.processes.headers, params={"limit": "1"}
+        )
         return int(feed.headers["log-head"])
 
 
@@ -117,7 +121,10 @@ def test_the_order_of_the_leads_in_the_file_changes_no_figure(
     for table in ("sales_teams.csv", "products.csv"):
         shutil.copy(data / table, tmp_path / table)
     shuffled = tmp_path / "shuffled.csv"
-    with (data / "sales_pipeline.csv").open(encoding="utf-8", newline="") as lines, shuffled.open("w", newline="") as out:
+    with (
+        (data / "sales_pipeline.csv").open(encoding="utf-8", newline="") as lines,
+        shuffled.open("w", newline="") as out,
+    ):
         header, *rows = csv.reader(lines)
         random.Random(31).shuffle(rows)
         csv.writer(out).writerows([header, *rows])
@@ -150,7 +157,9 @@ def _exact(figure: float) -> Decimal:
 
 
 def _equals_that_day(groups: dict[str, Group], figures: dict[str, Any]) -> None:
-    assert groups.get("engaging", NOTHING) == Group(figures["engaging_open"], _exact(figures["engaging_open_list_value"]))
+    assert groups.get("engaging", NOTHING) == Group(
+        figures["engaging_open"], _exact(figures["engaging_open_list_value"])
+    )
     assert groups.get("won", NOTHING) == Group(figures["won_cum"], _exact(figures["won_value_cum"]))
     assert groups.get("lost", NOTHING).n == figures["lost_cum"]
 

@@ -252,7 +252,9 @@ def test_two_names_that_would_get_one_id_stop_the_import_and_are_both_named() ->
     mapping = capture('{id: "{who}"}', field="owner")
     assert data_of(mapping, who="Anna  Snelling") == {"owner": "Anna-Snelling"}
     assert data_of(mapping, who="Anna Snelling") == {"owner": "Anna-Snelling"}
-    with pytest.raises(NameCollision, match='"Anna-Snelling" and "Anna Snelling" would both get the id Anna-Snelling in owner'):
+    with pytest.raises(
+        NameCollision, match='"Anna-Snelling" and "Anna Snelling" would both get the id Anna-Snelling in owner'
+    ):
         of(mapping, who="Anna-Snelling")
 
 

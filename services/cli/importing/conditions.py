@@ -1,8 +1,8 @@
 """`when`: a small closed set of tests on the values of a row.
 
-    when: {deal_stage: {in: [Won, Lost]}, close_date: present}     all must hold
-    when: {any: [{stage: Won}, {is_won: {equals: "true"}}]}        one must hold
-    when: {not: {region: absent}}
+when: {deal_stage: {in: [Won, Lost]}, close_date: present}     all must hold
+when: {any: [{stage: Won}, {is_won: {equals: "true"}}]}        one must hold
+when: {not: {region: absent}}
 """
 
 from collections.abc import Callable

@@ -47,7 +47,9 @@ class Mapping:
         self.input = _input(parts.get("input"))
         source = parts["source"].word()
         if not re.fullmatch(SOURCE_PATTERN, source) or len(source) > 256:
-            raise parts["source"].refuse("must be a URI reference of at most 256 characters, such as /crm/opportunities")
+            raise parts["source"].refuse(
+                "must be a URI reference of at most 256 characters, such as /crm/opportunities"
+            )
         self._scope = Scope(_defaults(parts.get("defaults")), NameBook())
         self.lookups = _lookups(parts.get("lookups"), self._scope)
         self._name_values(parts.get("values"))
@@ -166,7 +168,5 @@ def _defaults(node: Node | None) -> Defaults:
 def _lookups(node: Node | None, scope: Scope) -> dict[str, Lookup]:
     lookups = {name: Lookup(name, part) for name, part in (node.members() if node is not None else {}).items()}
     for name, lookup in lookups.items():
-        scope.define_lookup(
-            name, lookup.column(scope, lambda part, space: values.compile_value(part, space, scope))
-        )
+        scope.define_lookup(name, lookup.column(scope, lambda part, space: values.compile_value(part, space, scope)))
     return lookups

@@ -45,7 +45,9 @@ class Node:
             raise self.refuse("needs names with values here (a YAML mapping)")
         for name, part in self.value.items():
             if known is not None and name not in known:
-                raise part.refuse(f"is not known here{did_you_mean(name, known)}; there are: {', '.join(sorted(known))}")
+                raise part.refuse(
+                    f"is not known here{did_you_mean(name, known)}; there are: {', '.join(sorted(known))}"
+                )
         if missing := [name for name in required if name not in self.value]:
             raise self.refuse(f"needs `{missing[0]}`")
         return self.value

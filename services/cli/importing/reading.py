@@ -73,7 +73,9 @@ class Source:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise Unreadable(f"{self.path} is damaged or cut off: {error}") from None
         except csv.Error as error:
-            raise Unreadable(f"{self.path} is no CSV from line {self._line} on: {error} (a quote that is not closed?)") from None
+            raise Unreadable(
+                f"{self.path} is no CSV from line {self._line} on: {error} (a quote that is not closed?)"
+            ) from None
 
     def _csv(self, content: BinaryIO) -> Iterator[Row]:
         csv.field_size_limit(MAX_CELL)
@@ -103,13 +105,15 @@ class Source:
         twice = {name for name in self.header if self.header.count(name) > 1 and name in self._mapping.columns}
         if twice:
             raise Unreadable(f"{self.path} has two columns named {', '.join(sorted(twice))}")
-        self._mapping.check_columns(set(self.header), self.path.name)
+        self._mapping.check_columns(set(self.header), f"{self.path.name} does not have")
 
     def _ndjson(self, content: BinaryIO) -> Iterator[Row]:
         rows = self._objects(content)
         first = list(islice(rows, LOOKED_AT_FIRST))
         if good := [row for row in first if row.flaw is None]:
-            self._mapping.check_columns(set().union(*(row.cells for row in good)), f"none of the first rows of {self.path.name}")
+            self._mapping.check_columns(
+                set().union(*(row.cells for row in good)), f"no row at the beginning of {self.path.name} has"
+            )
         yield from chain(first, rows)
 
     def _objects(self, content: BinaryIO) -> Iterator[Row]:

@@ -28,15 +28,11 @@ class Rule:
         self.name = parts["name"].word() if "name" in parts else self.type
         self.source = source
         self._key = key
-        self._when: Condition | None = (
-            compile_condition(parts["when"], scope.reference) if "when" in parts else None
-        )
+        self._when: Condition | None = compile_condition(parts["when"], scope.reference) if "when" in parts else None
         self._subject = _subject(parts.get("subject", subject), node, self.type, scope)
         self._time, self._of_day = _time(parts["time"], scope)
         self._id = values.template(parts["id"], scope) if "id" in parts else None
-        self._attributes = [
-            (name, values.compile_value(part, name, scope)) for name, part in _attributes(parts)
-        ]
+        self._attributes = [(name, values.compile_value(part, name, scope)) for name, part in _attributes(parts)]
         self._data = _data(parts.get("data"), node, self.type, scope)
 
     def event_of(self, row: Row, reasons: list[Reason]) -> dict[str, Any] | None:
@@ -134,7 +130,9 @@ def _attributes(parts: dict[str, Node]) -> list[tuple[str, Node]]:
     named = list(parts["extensions"].members().items()) if "extensions" in parts else []
     for name, part in named:
         if not (name.isascii() and name.isalnum() and name == name.lower() and len(name) <= 20) or name in KEYS:
-            raise part.refuse("an extension attribute is named with 1 to 20 of a-z and 0-9, and not like a key of events")
+            raise part.refuse(
+                "an extension attribute is named with 1 to 20 of a-z and 0-9, and not like a key of events"
+            )
     return [("sequence", parts["sequence"]), *named] if "sequence" in parts else named
 
 

@@ -24,7 +24,9 @@ def prepare(mapping: Mapping, source: Source) -> None:
     mapping.load_lookups(source.path.parent)
 
 
-async def send(mapping: Mapping, source: Source, refusals: Refusals, delivery: Delivery, tally: Tally, limit: int | None) -> None:
+async def send(
+    mapping: Mapping, source: Source, refusals: Refusals, delivery: Delivery, tally: Tally, limit: int | None
+) -> None:
     """Import the file. Raises CannotStart; what was under way is answered first, except where nobody answers any more."""
     lanes = Lanes(delivery, tally, refusals.add)
     stopped: CannotStart | None = None
@@ -49,7 +51,12 @@ async def send(mapping: Mapping, source: Source, refusals: Refusals, delivery: D
 
 
 def rehearse(
-    mapping: Mapping, source: Source, refusals: Refusals, tally: Tally, limit: int | None, shown: Callable[[dict[str, Any]], None]
+    mapping: Mapping,
+    source: Source,
+    refusals: Refusals,
+    tally: Tally,
+    limit: int | None,
+    shown: Callable[[dict[str, Any]], None],
 ) -> None:
     """Do everything but send; each event goes to `shown`. A name collision is a refusal here, so that all are found."""
     for row in _limited(source, limit):

@@ -101,10 +101,10 @@ class Scope:
         return parts
 
     def missing(self, present: set[str], optional: set[str], what: str) -> None:
-        """Raises BadMapping for the first column that the mapping needs and `present` lacks."""
+        """Raises BadMapping for the first column that the mapping needs and `present` lacks: "which {what}"."""
         for name, at in self.columns.items():
             if name not in present and name not in optional:
                 raise at.refuse(
-                    f"refers to `{name}`, which {what} does not have{did_you_mean(name, present | set(self._named))}; "
+                    f"refers to `{name}`, which {what}{did_you_mean(name, present | set(self._named))}; "
                     f"its columns: {', '.join(sorted(present)[:40])}"
                 )
