@@ -63,7 +63,8 @@ def import_(
     finally:
         source.close()
         refusals.close()
-        _conclude(console, tally, refusals, refused, time.monotonic() - begun, dry_run=dry_run)
+        if tally.rows:
+            _conclude(console, tally, refusals, refused, time.monotonic() - begun, dry_run=dry_run)
     if interrupted:
         console.print("Interrupted. The same command goes on: what is stored is known, and is not stored again.")
         raise typer.Exit(INTERRUPTED)
