@@ -5,10 +5,11 @@ operations at a twentieth of that. A statement takes one as `CAST(CAST($2 AS tex
 """
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 
-def numbers(values: Iterable[int]) -> str:
-    """`{1,2}`: for smallint[], integer[] and bigint[]."""
+def numbers(values: Iterable[int | Decimal]) -> str:
+    """`{1,2}`: for smallint[], integer[], bigint[] and numeric[]."""
     return f"{{{','.join(map(str, values))}}}"
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.envelope import Recorded
+from services.kernel.array_text import numbers, optional_texts, texts
 from services.kernel.errors import Poison, Unavailable
 from services.kernel.postgres import Connection
-from services.projections.array_text import numbers, texts
 from services.projections.batch import BatchWrites, LedgerWrites, Profiles
 from services.projections.copy_rows import COLUMNS, HEADER, TRAILER, RowPacker
 from services.projections.days import EPOCH, Days, micros
@@ -231,7 +231,7 @@ class LedgerReadModel:
             await connection.execute(statements.erase, partition, texts(leads), numbers(rows))
         unknown = [profile for profile in writes.labels if (ledger, partition, profile) not in self._stored_profiles]
         if unknown:
-            columns = [texts(column) for column in zip(*(writes.labels[profile] for profile in unknown), strict=True)]
+            columns = [optional_texts(column) for column in zip(*(writes.labels[profile] for profile in unknown), strict=True)]
             await connection.execute(statements.add_profiles, partition, numbers(unknown), *columns)
             if len(self._stored_profiles) > 200_000:
                 self._stored_profiles.clear()
