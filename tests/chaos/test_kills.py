@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.support.brokers import Broker
-from tests.support.checkers import check_figures, check_store, check_topic
+from tests.support.compared import check_figures, check_store, check_topic
+from tests.support.posted_leads import Traffic, expected
 from tests.support.processes import Processes, ServiceProcess
-from tests.support.traffic import Traffic, expected
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
