@@ -88,9 +88,11 @@ async def ensure_topic(
     finally:
         with suppress(Exception):
             await admin.close()
-    if await partition_count(settings, topic) != partitions:
-        raise Unavailable(f"the topic {topic} is not ready yet")
-    return True
+    for _ in range(50):  # the brokers of a cluster hear of a new topic one after the other
+        if await partition_count(settings, topic) == partitions:
+            return True
+        await asyncio.sleep(0.2)
+    raise Unavailable(f"the topic {topic} was made, but is not ready after ten seconds")
 
 
 async def require_topic(settings: KafkaSettings, topic: str, partitions: int) -> None:
