@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Sequence
 
 import asyncpg
-import msgspec
 import structlog
 
 from schemas.envelope import Recorded
@@ -19,8 +18,8 @@ from services.kernel.telemetry import CONSUMER_APPLIED, CONSUMER_DUPLICATES, CON
 
 _logger = structlog.get_logger(__name__)
 
-TRIES = 5
-"""How often a batch is tried before the event at fault is looked for and parked."""
+TRIES = 4
+"""How often a batch is tried before its events are tried one by one: five tries for an event before it is parked."""
 
 
 NOT_OURS: tuple[type[Exception], ...] = (checkpoint.Fenced, *postgres.UNREACHABLE)
@@ -131,12 +130,21 @@ class Partition:
         return len(fresh)
 
     async def _write(self, fresh: Sequence[Recorded], park: "dict[int, str] | None" = None) -> None:
-        """One transaction: checkpoint, effects, and what is parked (position -> cause)."""
+        """One transaction: checkpoint, effects, and what is parked (position -> cause).
+
+        A lead's events before the one that is parked take effect, wherever a batch was cut: a rebuild cuts elsewhere.
+        """
         park = park or {}
         last = fresh[-1]
-        parked = self._parked | {event.stream for event in fresh if event.position in park}
-        applied = [event for event in fresh if event.stream not in parked] if parked else fresh
-        waiting = [event for event in fresh if event.stream in parked] if parked else []
+        parked = set(self._parked)
+        waiting: list[Recorded] = []
+        for event in fresh if parked or park else ():
+            if event.position in park:
+                parked.add(event.stream)
+            if event.stream in parked:
+                waiting.append(event)
+        held = {event.position for event in waiting}
+        applied = [event for event in fresh if event.position not in held] if held else fresh
         async with self._pool.acquire() as connection, connection.transaction():
             await checkpoint.begin_apply(
                 connection, self._model.name, self.generation, self.number, live=self._live, known=self.known, last=last
@@ -227,7 +235,7 @@ class Partition:
             except NOT_OURS:
                 self._model.forget()
                 raise
-            except (SalescycleError, asyncpg.PostgresError, msgspec.MsgspecError) as error:
+            except Exception as error:  # noqa: BLE001  whatever a read model raises, the others must go on
                 self._model.forget()
                 cause = postgres.described(error) if not isinstance(error, SalescycleError) else str(error)
                 await self._pool.execute(

@@ -8,7 +8,7 @@ whether Kafka is behind. Start-up, a broker that lost everything and a topic tha
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import structlog
@@ -39,6 +39,14 @@ WHAT_TO_DO = (
 )
 
 
+class _Standing(NamedTuple):
+    """Where a partition stood when it was last looked at, of which head, and since when it waits there."""
+
+    position: int
+    head: int
+    since: float
+
+
 class Consumer:
     """One process's part in following a log for one read model. `stuck` is called when nothing moves though there is lag."""
 
@@ -62,22 +70,27 @@ class Consumer:
         self._changed = asyncio.Event()
         self._catching_up = asyncio.Semaphore(CATCHING_UP_AT_ONCE)
         self._kafka_behind: dict[int, int] = {}
-        self._last_progress: dict[int, tuple[int, float]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._standing: dict[int, _Standing] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self.ready = False
         """Whether everything this process owns has been level with the log's head since it took it over."""
         self.diverged: str | None = None
-        """Why it stopped for good, and what to do."""
+        """Why it stopped, and what to do; None again once that was done."""
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"consumer {self._model.name}")
+        self._tasks = [
+            asyncio.create_task(self._run(), name=f"consumer {self._model.name}"),
+            # beside the work and not part of it: what hangs cannot say so itself
+            asyncio.create_task(self._watch(), name=f"watchdog {self._model.name}"),
+        ]
 
     async def stop(self) -> None:
-        if self._task is None:
+        if not self._tasks:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         with suppress(*postgres.TROUBLE):
             await self._ownership.leave()
 
@@ -99,15 +112,31 @@ class Consumer:
                 _logger.error("the read model stopped", model=self._model.name, reason=self.diverged)
                 with suppress(*postgres.TROUBLE):
                     await self._ownership.leave()
-                return
+                await self._until_rebuilt()
+                self.diverged = None
+                pause = 0.1
+                continue
             except INTERRUPTIONS as error:
                 _logger.warning(
                     "following the log was interrupted and starts again",
                     model=self._model.name,
                     reason=postgres.described(error),
                 )
+            except Exception:
+                # a surprise of a client library must not end this task: nobody would notice before the figures are old
+                _logger.exception("following the log failed and starts again", model=self._model.name)
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
+
+    async def _until_rebuilt(self) -> None:
+        """Wait until another generation is live: then what was said to do has been done."""
+        self._owned.clear()
+        self._standing.clear()
+        while True:
+            await asyncio.sleep(1.0)
+            with suppress(*postgres.TROUBLE):
+                if await checkpoint.live_generation(self._pool, self._model.name) not in (None, self._generation):
+                    return
 
     async def _follow(self) -> None:
         """Own, tail and check until one of the three fails; raises what failed."""
@@ -128,7 +157,7 @@ class Consumer:
         while True:
             mine = set(await self._ownership.beat())
             for number in set(self._owned) - mine:
-                del self._owned[number]
+                self._let_go(number)
             gained = sorted(mine - set(self._owned))
             if gained:
                 # what we remember of a lead may be older than what its last owner wrote
@@ -205,6 +234,7 @@ class Consumer:
             while self._owned.get(part.number) is part:
                 known = part.known
                 page = await self._feed.read(part.number, known.position, known.event_id, limit=PAGE_EVENTS)
+                self._stands(part, page.head)
                 if page.events:
                     await self._apply(part, page.events, "feed")
                 if part.known.position >= page.head:
@@ -223,6 +253,7 @@ class Consumer:
                 except Unavailable as error:
                     _logger.warning("the feed does not answer", reason=str(error))
                     break
+                self._stands(part, page.head)
                 lag = max(0, page.head - part.known.position)
                 CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(lag)
                 oldest = page.events[0].recorded_at if page.events and lag else None
@@ -241,19 +272,28 @@ class Consumer:
                     self._kafka_behind.pop(part.number, None)
                 if part.known.position == page.head:
                     level.append((part.number, page))
-                self._watch(part, page.head)
             await self._mark_through(level)
 
-    def _watch(self, part: Partition, head: int) -> None:
+    def _stands(self, part: Partition, head: int) -> None:
+        """Remember where the partition stands, where the log ends, and since when it has lag without moving."""
+        now, at = asyncio.get_running_loop().time(), part.known.position
+        before = self._standing.get(part.number)
+        waits = before is not None and before.position == at and before.position < before.head
+        self._standing[part.number] = _Standing(at, head, before.since if before is not None and waits else now)
+
+    async def _watch(self) -> None:
         """Call `stuck` where a partition has lag and has not moved for `patience_s`: a restart is the surest cure."""
-        now = asyncio.get_running_loop().time()
-        position, since = self._last_progress.get(part.number, (-1, now))
-        if part.known.position != position or part.known.position >= head:
-            self._last_progress[part.number] = (part.known.position, now)
-        elif now - since > self._patience_s:
-            self._stuck(
-                f"partition {part.number} of {self._model.name} stands at {position} of {head} for {now - since:.0f} s"
-            )
+        while True:
+            await asyncio.sleep(min(1.0, self._check_s))
+            for number, part in self._owned.items():
+                if number in self._standing:
+                    self._stands(part, self._standing[number].head)
+            for number, (position, head, since) in self._standing.items():
+                still = asyncio.get_running_loop().time() - since
+                if position < head and still > self._patience_s:
+                    self._stuck(
+                        f"partition {number} of {self._model.name} stands at {position} of {head} for {still:.0f} s"
+                    )
 
     # ---- effects
 
@@ -281,4 +321,8 @@ class Consumer:
                 # another process applied here: if the partition is still ours, the next beat opens it at its new place
                 _logger.info("let go of a partition", model=self._model.name, partition=part.number, reason=str(error))
                 if self._owned.get(part.number) is part:
-                    del self._owned[part.number]
+                    self._let_go(part.number)
+
+    def _let_go(self, number: int) -> None:
+        del self._owned[number]
+        self._standing.pop(number, None)

@@ -142,6 +142,9 @@ class Relay:
                 _logger.warning(
                     "publishing was interrupted and starts again", reason=postgres.described(error), pause_s=pause
                 )
+            except Exception:
+                # a surprise of a client library must not end this task: the log would go on and nobody publish it
+                _logger.exception("publishing failed and starts again", topic=self._topic, pause_s=pause)
             pause = 0.1 if self.publishing else min(2.0, pause * 2)
             self.publishing = False
             await asyncio.sleep(pause)
