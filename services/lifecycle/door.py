@@ -6,6 +6,8 @@ A single event, a batch, and a stream of lines take the same way; only framing d
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -100,7 +102,8 @@ class Door:
             raise _flawed("", "a batch needs at least one event")
         if len(document) > BATCH_EVENTS:
             raise _flawed("", f"a batch holds at most {BATCH_EVENTS} events")
-        parsed = [_tried(item) for item in document]
+        now = utc_now()
+        parsed = [_tried(item, now) for item in document]
         if atomic:
             answers: list[Appended | SalescycleError] = list(await self._together(parsed, strict))
         else:
@@ -179,20 +182,20 @@ class Door:
 
 def parse(raw: bytes) -> Event:
     """One event from its bytes. Raises Malformed or Invalid."""
-    return _parsed(decode_json(raw))
+    return _parsed(decode_json(raw), utc_now())
 
 
-def _parsed(document: Any) -> Event:
+def _parsed(document: Any, now: datetime) -> Event:
     try:
-        return parse_event(document, utc_now())
+        return parse_event(document, now)
     except Rejected as rejected:
         flaws = [Flaw(pointer, detail) for pointer, detail in rejected.errors]
         raise Invalid("The event breaks a rule of its schema.", errors=flaws) from None
 
 
-def _tried(document: Any) -> Event | SalescycleError:
+def _tried(document: Any, now: datetime) -> Event | SalescycleError:
     try:
-        return _parsed(document)
+        return _parsed(document, now)
     except Invalid as refusal:
         return refusal
 
@@ -201,13 +204,19 @@ def answer_body(answer: Appended) -> bytes:
     """The JSON of one stored event: id, source, subject, version, partition, position, recorded_at, implied?, anomaly?."""
     body = b'{"id":%b,"source":%b,"subject":"%b","version":%d,"partition":%d,"position":%d,"recorded_at":"%b"' % (
         _encode(answer.id), _encode(answer.source), answer.stream.encode(), answer.version, answer.partition, answer.position,
-        answer.recorded_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode(),
+        _instant_text(answer.recorded_at),
     )  # fmt: skip
     if answer.implied:
         body += b',"implied":' + _encode(answer.implied)
     if answer.anomaly is not None:
         body += b',"anomaly":' + _encode(answer.anomaly)
     return body + b"}"
+
+
+@lru_cache(maxsize=16)
+def _instant_text(at: datetime) -> bytes:
+    """Events appended together share the instant."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 
 def _accepts(headers: RawHeaders, offer: str) -> None:

@@ -4,7 +4,7 @@ The fold itself is `schemas.lead.evolve`, the same for every reader. Here stands
 refused, what a step implied, whether it was anomalous. Pure.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -17,8 +17,10 @@ from schemas.pipelines import Pipelines
 from services.kernel.decider import Verdict
 from services.kernel.errors import Flaw, Invalid
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Lead).decode
+_NORMAL = Verdict()
 
 
 class LeadDecider:
@@ -52,6 +54,8 @@ class LeadDecider:
         return evolve(state, fact, self._pipelines)
 
     def verdict(self, before: Lead, after: Lead, fact: Fact) -> Verdict:
+        if after.implied is before.implied and after.anomalies is before.anomalies:
+            return _NORMAL  # the usual case: nothing was added to either
         implied = tuple(name for name in after.implied if name not in before.implied)
         reason = next((each.reason for each in after.anomalies if each.version == fact.version), None)
         return Verdict(implied, reason)
@@ -77,8 +81,7 @@ class LeadDecider:
 
 def instant(business_at_us: int) -> datetime:
     """The UTC instant of µs since 1970."""
-    seconds, micros = divmod(business_at_us, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return _EPOCH + timedelta(microseconds=business_at_us)
 
 
 def _invalid(pointer: str, detail: str) -> Invalid:
