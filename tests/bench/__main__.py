@@ -15,7 +15,7 @@ from rich.console import Console
 
 from services.cli import machine
 from tests.bench.place import Place, Unmeasured
-from tests.bench.report import Measured, Row, judge, number, print_goals, print_variants, summary
+from tests.bench.report import Measured, Row, across, judge, number, print_goals, print_variants, summary
 from tests.bench.rows import ROWS
 from tests.support.processes import ROOT
 
@@ -73,7 +73,9 @@ def main() -> None:
                 found = [each for goal in row.goals if (each := judge(goal, measured)) is not None]
                 judged += found
                 report["rows"][name] = {"measured": measured, "goals": [each._asdict() for each in found]}
-            report["noisy_runs"] = place.noisy
+            together = across({name: row["measured"] for name, row in report["rows"].items()})
+            judged += together
+            report.update(noisy_runs=place.noisy, across=[each._asdict() for each in together])
     except machine.CannotStart as refused:
         raise SystemExit(str(refused)) from None
     report["load_after"] = os.getloadavg()

@@ -95,6 +95,31 @@ def judge(goal: Goal, measured: Mapping[str, Measured]) -> Judged | None:
     return Judged(goal.figure, ours, goal.against, limit, ratio, wanted, None if goal.shown_only else reached)
 
 
+MEMORY_MB = 250
+OUR_SERVICES = ("lifecycle", "projections")
+
+
+def across(rows: Mapping[str, Mapping[str, Measured]]) -> list[Judged]:
+    """What only several rows together tell: the most memory of each service, and the relay beside the door."""
+    found = []
+    for party in OUR_SERVICES:
+        peaks = [each["peak_mb"][party] for row in rows.values() for each in row.values() if party in each["peak_mb"]]
+        if peaks:
+            found.append(_memory(party, max(peaks)))
+    rebuild = rows.get("follow", {}).get("read model, rebuild from the feed")
+    if rebuild:
+        found.append(_memory("a rebuild", rebuild["peak_mb"]["client"]))
+    if "follow" in rows and "http" in rows:
+        both = {"relay": rows["follow"].get("relay", {}), "door": rows["http"].get("our door", {})}
+        beside = judge(Goal("relay beside the single-event door", "relay", "door", 1), both)
+        found += [beside] if beside else []
+    return found
+
+
+def _memory(what: str, peak_mb: float) -> Judged:
+    return Judged(f"peak memory of {what}, MiB", peak_mb, "", None, None, f"≤ {MEMORY_MB}", peak_mb <= MEMORY_MB)
+
+
 def print_goals(console: Console, judged: Sequence[Judged]) -> None:
     table = Table(title="Figures beside their limits (medians)")
     for name in ("figure", "ours", "beside", "limit", "ratio", "goal", "reached"):
