@@ -37,7 +37,6 @@ class LedgerTables:
         )
         self.profiles = table(f"{ledger.name}_profile", *((label, sa.Text) for label in ledger.labels))
         self.cells = table(f"{ledger.name}_cell", ("business_day", sa.Integer), ("recorded_day", sa.Integer), *sums)
-        self.cells_now = table(f"{ledger.name}_cell_now", ("business_day", sa.Integer), *sums)
 
 
 def from_rows(tables: LedgerTables, as_of: Any, known_at: Any | None) -> sa.Subquery:
@@ -61,16 +60,12 @@ def from_cells(tables: LedgerTables, days: Days, as_of: Any, known_at: Any | Non
         _signed(tables, 1, row.business_from >= begins, row.business_from < as_of, known),
         _signed(tables, -1, row.business_to >= begins, row.business_to < as_of, known),
     ]
-    if known_at is None:
-        cell = tables.cells_now.c
-        whole = sa.select(cell.partition, cell.profile, cell.n, cell.amount).where(cell.business_day < day)
-    else:
+    cell = tables.cells.c
+    whole = sa.select(cell.partition, cell.profile, cell.n, cell.amount).where(cell.business_day < day)
+    if known_at is not None:
         known_day = days.of(micros(known_at))
         since = instant_of(days.start(known_day))
-        cell = tables.cells.c
-        whole = sa.select(cell.partition, cell.profile, cell.n, cell.amount).where(
-            cell.business_day < day, cell.recorded_day < known_day
-        )
+        whole = whole.where(cell.recorded_day < known_day)
         appears = sa.and_(row.recorded_from >= since, row.recorded_from < known_at)
         goes = sa.and_(row.recorded_to >= since, row.recorded_to < known_at)
         parts += [

@@ -32,7 +32,7 @@ _PIECE_BYTES = 1 << 18
 
 
 class Ledger(NamedTuple):
-    """A ledger table `name` with `name_profile`, `name_cell` and `name_cell_now` beside it, and the columns of its labels."""
+    """A ledger table `name` with `name_profile` and `name_cell` beside it, and the columns of its labels."""
 
     name: str
     labels: tuple[str, ...]
@@ -231,7 +231,9 @@ class LedgerReadModel:
             await connection.execute(statements.erase, partition, texts(leads), numbers(rows))
         unknown = [profile for profile in writes.labels if (ledger, partition, profile) not in self._stored_profiles]
         if unknown:
-            columns = [optional_texts(column) for column in zip(*(writes.labels[profile] for profile in unknown), strict=True)]
+            columns = [
+                optional_texts(column) for column in zip(*(writes.labels[profile] for profile in unknown), strict=True)
+            ]
             await connection.execute(statements.add_profiles, partition, numbers(unknown), *columns)
             if len(self._stored_profiles) > 200_000:
                 self._stored_profiles.clear()
@@ -243,27 +245,14 @@ class LedgerReadModel:
         ]
         if cells:
             cells.sort()
-            now: dict[tuple[int, int], list[Any]] = {}
-            for day, _, profile, n, amount in cells:
-                cell = now.setdefault((day, profile), [0, 0])
-                cell[0] += n
-                cell[1] += amount
             await connection.execute(statements.add_cells, partition, *map(numbers, zip(*cells, strict=True)))
-            await connection.execute(
-                statements.add_cells_now,
-                partition,
-                numbers([day for day, _ in now]),
-                numbers([profile for _, profile in now]),
-                numbers([n for n, _ in now.values()]),
-                numbers([amount for _, amount in now.values()]),
-            )
 
     async def checksum(self, connection: Connection, partition: int) -> bytes:
         """Digest of all rows of the partition, whatever their order; cells that came back to nothing are no rows."""
         tables = [("lead_record", "true")]
         for ledger in self._ledgers:
             tables += [(ledger.name, "true"), (f"{ledger.name}_profile", "true")]
-            tables += [(f"{ledger.name}_cell{which}", "n <> 0 OR amount <> 0") for which in ("", "_now")]
+            tables.append((f"{ledger.name}_cell", "n <> 0 OR amount <> 0"))
         digest = blake2b(digest_size=16)
         for table, condition in tables:
             found = await connection.fetchrow(
@@ -329,13 +318,6 @@ class _Statements:
             FROM unnest({_array(2, "integer")}, {_array(3, "integer")}, {_array(4, "bigint")}, {_array(5, "bigint")},
                         {_array(6, "numeric")}) AS d (business_day, recorded_day, profile, n, amount)
             ON CONFLICT (partition, business_day, recorded_day, profile)
-            DO UPDATE SET n = cell.n + EXCLUDED.n, amount = cell.amount + EXCLUDED.amount"""
-        self.add_cells_now = f"""
-            INSERT INTO {name}_cell_now AS cell (partition, business_day, profile, n, amount)
-            SELECT $1, d.business_day, d.profile, d.n, d.amount
-            FROM unnest({_array(2, "integer")}, {_array(3, "bigint")}, {_array(4, "bigint")}, {_array(5, "numeric")})
-                 AS d (business_day, profile, n, amount)
-            ON CONFLICT (partition, business_day, profile)
             DO UPDATE SET n = cell.n + EXCLUDED.n, amount = cell.amount + EXCLUDED.amount"""
 
 

@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 
-from schemas.envelope import Recorded
+from schemas.events import ActivityLogged
 from schemas.lead import UNKNOWN_LEAD, Fact, Lead, evolve
 from schemas.pipelines import Pipelines
-from services.projections import lead_readings
-from services.projections.ledger import Reading, Row, Rows
+from services.projections.lead_readings import LeadReader
+from services.projections.ledger import Row, Rows
 
 DEAL_INTERVAL = 0
 """Index of the ledger `deal_interval`."""
 _NOTHING = Decimal(0)
 _decimal = lru_cache(maxsize=65_536)(Decimal)
+_ACTIVITY = ActivityLogged(kind="other", direction="in")
+"""Any activity: it says that the lead exists, and nothing else that counts here."""
 
 
 class PipelineState(msgspec.Struct, frozen=True, array_like=True):
@@ -36,18 +38,17 @@ class PipelineFold:
 
     def __init__(self, pipelines: Pipelines) -> None:
         self._pipelines = pipelines
+        reader = LeadReader({"ActivityLogged": _ACTIVITY})
+        self.read = reader.read
+        self.recall = reader.recall
 
     def start(self) -> PipelineState:
         return PipelineState()
 
-    def read(self, event: Recorded) -> Reading:
-        return lead_readings.read(event)
-
-    def recall(self, note: bytes) -> Reading:
-        return lead_readings.recall(note)
-
     def step(self, state: PipelineState, item: Any) -> tuple[PipelineState, Rows | None]:
         fact: Fact = item
+        if fact.body is _ACTIVITY and state.standing is not None:
+            return state, None
         lead = evolve(state.lead, fact, self._pipelines)
         value = lead.close_value if lead.outcome == "won" else lead.value
         currency, amount = (None, _NOTHING) if value is None else (value.currency, _decimal(value.amount))

@@ -1,6 +1,6 @@
 -- Tables of one generation of the read model `pipeline`; run with search_path = its own schema.
 -- Disposable: there are no migrations, a new shape is a new generation. `partition` leads every key, so that the tables
--- distribute by it. The names deal_interval, _profile, _cell, _cell_now and lead_record are known to the machinery.
+-- distribute by it. The names deal_interval, _profile, _cell and lead_record are known to the machinery.
 
 -- One row per lead: its version (dense), what the next event in order needs, and every event as a note for the others.
 CREATE TABLE lead_record (
@@ -44,6 +44,8 @@ CREATE TABLE deal_interval (
 ) WITH (fillfactor = 80);
 
 -- Signed deltas by the two days they are dated by; days are cut in the reporting zone, as days since 1970-01-01.
+-- What is known now is their sum over all recorded days: most deltas of a business day are recorded on one or two days,
+-- so a second table that holds these sums would be about as large, and cost as much again at every batch.
 CREATE TABLE deal_interval_cell (
     partition    integer NOT NULL,
     business_day integer NOT NULL,
@@ -52,14 +54,4 @@ CREATE TABLE deal_interval_cell (
     n            bigint NOT NULL,
     amount       numeric(38, 4) NOT NULL,
     CONSTRAINT one_cell_per_profile_and_days PRIMARY KEY (partition, business_day, recorded_day, profile)
-) WITH (fillfactor = 80);
-
--- The same, collapsed over the recorded day: what is known now.
-CREATE TABLE deal_interval_cell_now (
-    partition    integer NOT NULL,
-    business_day integer NOT NULL,
-    profile      bigint NOT NULL,
-    n            bigint NOT NULL,
-    amount       numeric(38, 4) NOT NULL,
-    CONSTRAINT one_cell_per_profile_and_day PRIMARY KEY (partition, business_day, profile)
 ) WITH (fillfactor = 80);
