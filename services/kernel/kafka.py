@@ -174,7 +174,8 @@ class Producer:
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000 + 5):
                 acknowledged = await self._producer.send_batch(batch, self._topic, partition=partition)
                 metadata = await acknowledged
-        except (KafkaError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except (KafkaError, OSError, TimeoutError, asyncio.IncompleteReadError, AssertionError) as error:
+            # aiokafka asserts that it knows the partition: a topic made anew has fewer for a moment
             raise Unavailable(f"the broker did not acknowledge: {type(error).__name__}") from error
         return metadata.offset, count
 
