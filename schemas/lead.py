@@ -309,6 +309,14 @@ def _check_terms(lead: Lead, fact: Fact, body: Won) -> Lead:
     return lead
 
 
+def _newest(anomalies: tuple[Anomaly, ...]) -> tuple[Anomaly, ...]:
+    """The last to arrive, in the order of the fold: what an arriving event is judged must be among them."""
+    if len(anomalies) <= ANOMALIES_KEPT:
+        return anomalies
+    oldest = min(anomalies, key=lambda anomaly: anomaly.version)
+    return tuple(anomaly for anomaly in anomalies if anomaly is not oldest)
+
+
 def _anomalous(lead: Lead, fact: Fact, reason: str) -> Lead:
     anomaly = Anomaly(fact.version, fact.type, reason)
-    return replace(lead, anomalies=(*lead.anomalies, anomaly)[-ANOMALIES_KEPT:], anomaly_count=lead.anomaly_count + 1)
+    return replace(lead, anomalies=_newest((*lead.anomalies, anomaly)), anomaly_count=lead.anomaly_count + 1)

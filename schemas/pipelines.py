@@ -93,6 +93,10 @@ class Pipelines:
         """The pipeline of that name; the default where it is unset or unknown, so that a fold stays total."""
         return self._by_name.get(name or "", self.default)
 
+    def description(self) -> str:
+        """Everything that the fold of a lead takes from the pipelines, as one line: equal only where they are."""
+        return repr([self._by_name[name] for name in self.names()])
+
     def names(self) -> list[str]:
         return sorted(self._by_name)
 

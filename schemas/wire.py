@@ -193,7 +193,7 @@ def from_kafka(
                 if header.startswith("ce_"):
                     name = header[3:]
                     meta[name] = _typed(text.decode(), kinds.get(name))
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, ValueError, OverflowError, AttributeError, TypeError):
         raise NotAnEvent("the record is no binary CloudEvent of the log") from None
     if key != subject or recorded.partition != partition or not value:
         raise NotAnEvent("the record does not lie where its headers say")

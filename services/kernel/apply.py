@@ -195,6 +195,7 @@ class Partition:
             except (checkpoint.Fenced, checkpoint.Swapped):
                 raise
             except postgres.UNREACHABLE as error:
+                self._model.forget()
                 raise Unavailable(f"the store does not answer: {postgres.described(error)}") from error
             except Exception as error:  # noqa: BLE001  the event at fault is parked, whatever it raised
                 self._model.forget()

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import asyncpg
 
 from schemas.envelope import Recorded
-from services.kernel.errors import SalescycleError
+from services.kernel.errors import Diverged, SalescycleError
 from services.kernel.postgres import Connection
 
 
@@ -21,6 +21,8 @@ class ReadModel(Protocol):
     name: str
     tables_sql: str
     indexes_sql: str
+    fingerprint: str
+    """Of everything that its rows depend on besides events: tables, configuration, zone. Another one needs a rebuild."""
 
     async def apply(self, connection: Connection, partition: int, events: Sequence[Recorded]) -> None:
         """Take `events` (one partition, dense, ascending) into account, inside the caller's transaction.
@@ -80,8 +82,9 @@ async def create_generation(connection: Connection, model: ReadModel, partitions
         await connection.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO salescycle_reader')
         await connection.execute(f'SET LOCAL search_path = "{home}"')
         await connection.execute(
-            "INSERT INTO generation (model, generation, state, swapped_at) VALUES ($1, $2, $3, CASE WHEN $3 = 'live' THEN now() END)",
-            model.name, number, "live" if live else "building",
+            "INSERT INTO generation (model, generation, state, fingerprint, swapped_at) "
+            "VALUES ($1, $2, $3, $4, CASE WHEN $3 = 'live' THEN now() END)",
+            model.name, number, "live" if live else "building", model.fingerprint,
         )  # fmt: skip
         await connection.executemany(
             "INSERT INTO checkpoint (model, generation, partition) VALUES ($1, $2, $3)",
@@ -97,6 +100,28 @@ async def create_generation(connection: Connection, model: ReadModel, partitions
 async def live_generation(connection: Connection | asyncpg.Pool, model: str) -> int | None:
     number: int | None = await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1", model)
     return number
+
+
+async def fingerprint_of(connection: Connection | asyncpg.Pool, model: str, generation: int) -> str | None:
+    """What a generation was made with; None where there is no such generation."""
+    found: str | None = await connection.fetchval(
+        "SELECT fingerprint FROM generation WHERE model = $1 AND generation = $2", model, generation
+    )
+    return found
+
+
+async def ensure_servable(pool: asyncpg.Pool, model: ReadModel, partitions: int) -> int:
+    """The live generation, which this program can go on with.
+
+    Raises:
+        Diverged: it was made with other tables, pipelines or zone, so its rows and ours would not add up.
+    """
+    live = await ensure_live(pool, model, partitions)
+    if await fingerprint_of(pool, model.name, live) != model.fingerprint:
+        raise Diverged(
+            f"generation {live} of {model.name} was made with other tables, pipelines or reporting zone than this program has."
+        )
+    return live
 
 
 async def ensure_live(pool: asyncpg.Pool, model: ReadModel, partitions: int) -> int:
@@ -157,6 +182,11 @@ async def swap(connection: Connection, model: str, generation: int, *, even_behi
     """
     async with connection.transaction():
         before = await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1 FOR UPDATE", model)
+        state = await connection.fetchval(
+            "SELECT state FROM generation WHERE model = $1 AND generation = $2 FOR UPDATE", model, generation
+        )
+        if state not in ("building", "old"):
+            raise SalescycleError(f"generation {generation} of {model} cannot go live: it is {state or 'not there'}")
         behind = await connection.fetchval(
             "SELECT count(*) FROM checkpoint AS old JOIN checkpoint AS new USING (model, partition) "
             "WHERE old.model = $1 AND old.generation = $2 AND new.generation = $3 AND new.position < old.position",

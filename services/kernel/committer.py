@@ -192,6 +192,10 @@ class Committer:
                     for submission in batch:
                         for event in submission.events:
                             self._cache.pop(event.stream, None)
+                    if loop.time() > deadline:
+                        self._fail(batch, Unavailable("the event lost every race; it is safe to send it again"))
+                        return
+                    await asyncio.sleep(0)
                 elif isinstance(error, postgres.UNREACHABLE):
                     APPEND_RETRIES.inc()
                     _logger.warning(

@@ -33,9 +33,12 @@ INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE
 PAGE_EVENTS = 5_000
 CATCHING_UP_AT_ONCE = 4
 
+TAIL_WAIT_MS = 20
+"""How long the broker may sit on an empty fetch. Tansu 0.6 sits on it that long even when a record comes meanwhile."""
+
 WHAT_TO_DO = (
-    "The log went back in time, or it is another log: PostgreSQL was restored to an older state. This read model holds what the "
-    "log no longer knows, so it stops. Restore the newer state; or, if the older one is to stand, rebuild it: `salescycle rebuild {model}`."
+    "This read model and the log do not belong together, so it stops. If PostgreSQL was restored to an older state, restore the "
+    "newer one; or, if what is there is to stand, build the read model anew: `salescycle rebuild {model}`."
 )
 
 
@@ -100,7 +103,7 @@ class Consumer:
             try:
                 self._owned.clear()
                 self._model.forget()
-                self._generation = await checkpoint.ensure_live(self._pool, self._model, self._count)
+                self._generation = await checkpoint.ensure_servable(self._pool, self._model, self._count)
                 await self._follow()
             except Swapped:
                 _logger.info("another generation is live; following that one", model=self._model.name)
@@ -156,6 +159,10 @@ class Consumer:
         """Beat once a second; take over what is given to us, let go of what is not; retry what an operator asked for."""
         while True:
             mine = set(await self._ownership.beat())
+            for number in set(self._standing) - mine:
+                del self._standing[number]  # who owns it now watches it
+            if not mine:
+                self.ready = True  # there is nothing to catch up with; queries can be answered
             for number in set(self._owned) - mine:
                 self._let_go(number)
             gained = sorted(mine - set(self._owned))
@@ -181,17 +188,18 @@ class Consumer:
             if not owned:
                 await self._changed.wait()
                 continue
-            reader = kafka.Reader(self._settings, self._topic)
+            reader = kafka.Reader(self._settings, self._topic, wait_ms=TAIL_WAIT_MS)
             try:
                 await reader.start()
                 marks = await reader.watermarks(sorted(owned))
                 reader.assign({number: mark.end for number, mark in marks.items()})
                 await self._catch_up_all(owned)
                 while not self._changed.is_set():
-                    for number, records in (await reader.fetch(PAGE_EVENTS, 200)).items():
-                        part = self._owned.get(number)
-                        if part is not None:
-                            await self._apply_records(part, records)
+                    fetched = await reader.fetch(PAGE_EVENTS, 200)
+                    mine = [
+                        (self._owned[number], records) for number, records in fetched.items() if number in self._owned
+                    ]
+                    await asyncio.gather(*(self._apply_records(part, records) for part, records in mine))
             except Unavailable as error:
                 _logger.warning(
                     "the broker is away; the feed is read instead", model=self._model.name, reason=str(error)

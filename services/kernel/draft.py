@@ -77,6 +77,8 @@ class Sink:
         self.remaining = size
 
     def deliver(self, index: int, outcome: list[Appended] | SalescycleError) -> None:
+        if self.outcomes[index] is not None:
+            return  # told already: a connection may break after the batch was committed and answered
         self.outcomes[index] = outcome
         self.remaining -= 1
         if self.remaining == 0 and not self.future.done():

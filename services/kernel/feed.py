@@ -14,12 +14,14 @@ from fastapi.responses import Response, StreamingResponse
 
 from schemas.wire import structured
 from services.kernel.auth import requires
-from services.kernel.errors import BadCursor
+from services.kernel.errors import BadCursor, LogDiverged
 from services.kernel.http import decode_cursor, encode_cursor, strict_query
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 
 MAX_LINES = 5_000
+MAX_BYTES = 8 * 2**20
+READ_AT_ONCE = 1_000
 COMMENT_EVERY_S = 15.0
 SSE_PAGE = 200
 
@@ -52,8 +54,17 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         head = await placement.log.check(partition, after, id)
         if head.position <= after and wait and await placement.heads.wait_beyond(partition, after, wait):
             head = await placement.log.head(partition)
-        rows = await placement.log.read_raw(partition, after, limit) if head.position > after else []
-        body = b"".join([structured(recorded(row), base_url) + b"\n" for row in rows])
+        lines: list[bytes] = []
+        size = 0
+        while head.position > after and len(lines) < limit and size < MAX_BYTES:
+            rows = await placement.log.read_raw(partition, after, min(limit - len(lines), READ_AT_ONCE))
+            page = [structured(recorded(row), base_url) for row in rows]
+            if not page:
+                break
+            lines += page
+            size += sum(map(len, page))
+            after = rows[-1]["position"]
+        body = b"".join([line + b"\n" for line in lines])
         headers = {"Log-Head": str(head.position), "Log-Through": head.through.isoformat()}
         return Response(body, media_type="application/x-ndjson", headers=headers)
 
@@ -95,6 +106,12 @@ async def _positions(placements: Placements, cursor: str | None) -> dict[int, in
             positions.update(enumerate(msgspec.convert(given, list[int])))
         except msgspec.ValidationError:
             raise BadCursor("the cursor is not one of this feed") from None
+        for placement in placements.all:
+            for partition, head in (await placement.log.heads()).items():
+                if positions[partition] > head.position:
+                    raise LogDiverged(
+                        f"partition {partition} ends at {head.position}, the reader stands at {positions[partition]}"
+                    )
     return positions
 
 

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
+from services.kernel import postgres
 from services.kernel.api_page import api_page
 from services.kernel.auth import public
-from services.kernel.errors import Flaw, Invalid, NotFound, SalescycleError
+from services.kernel.errors import Flaw, Invalid, NotFound, SalescycleError, Unavailable
 from services.kernel.http_errors import BadRequest, ClientLeft, MethodNotAllowed
 from services.kernel.http_listing import csv_lines, decode_cursor, encode_cursor, next_link, set_cursor_key
 from services.kernel.http_request import (
@@ -112,6 +113,8 @@ def _as_ours(request: Request, error: Exception) -> Exception:
     if isinstance(error, RequestValidationError):
         flaws = [Flaw(_place(flaw["loc"]), _reason(flaw)) for flaw in error.errors()[:50]]
         return Invalid("The request breaks a rule of the schema.", errors=flaws)
+    if isinstance(error, postgres.TROUBLE):
+        return _store_trouble(error)
     if not isinstance(error, HTTPException):
         return error
     match error.status_code:
@@ -123,6 +126,12 @@ def _as_ours(request: Request, error: Exception) -> Exception:
             return BadRequest("The request could not be read.")
         case _:
             return error
+
+
+def _store_trouble(error: Exception) -> Unavailable:
+    """What PostgreSQL raised, without its words: they may quote values."""
+    _log.warning("the store did not answer a request", error=postgres.described(error))
+    return Unavailable("The store does not answer now; ask again.")
 
 
 def _place(location: tuple[Any, ...]) -> str:
@@ -159,6 +168,8 @@ async def send_problem(scope: Scope, send: Send, error: BaseException, base_url:
     """Answers a plain ASGI request with a problem, logging what is ours. ClientLeft answers nothing: nobody reads it."""
     if isinstance(error, ClientLeft):
         return
+    if isinstance(error, postgres.TROUBLE):
+        error = _store_trouble(error)
     trace_id = trace_id_of(scope["headers"])
     if status_of(error) == 500:
         _log.error("request failed", trace_id=trace_id, path=scope["path"], exc_info=error)

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class PostgresSettings(Part):
@@ -66,6 +66,7 @@ class KernelSettings(BaseSettings):
         nested_model_default_partial_update=True,  # SALESCYCLE_LIFECYCLE__PORT alone keeps the other defaults
         frozen=True,
         extra="ignore",
+        hide_input_in_errors=True,  # a URL holds a password
     )
 
     postgres: PostgresSettings = PostgresSettings()

@@ -108,8 +108,10 @@ class Heads:
             await self._send.wait()
             self._send.clear()
             unsent, self._unsent = self._unsent, {}
-            payload = msgspec.json.encode(list(unsent.items())).decode()
-            await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
+            heads = list(unsent.items())
+            for start in range(0, len(heads), 200):  # a payload of NOTIFY is below 8,000 bytes
+                payload = msgspec.json.encode(heads[start : start + 200]).decode()
+                await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
             await asyncio.sleep(self._pause_s)
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

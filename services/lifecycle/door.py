@@ -44,6 +44,7 @@ LINES = "application/x-ndjson"
 BATCH_EVENTS = 1_000
 BATCH_MEMBERS = 99_999
 LINES_AT_ONCE = 500
+LINES_BYTES = 4 * 2**20
 PATIENCE_WITH_OVERLOAD_S = 10.0
 
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +63,7 @@ class Door:
         authorization = header(headers, b"authorization")
         self._keys.authorise(authorization.decode("latin-1") if authorization else None, "events:write")
         kind = media_type(header(headers, b"content-type"), (*SINGLE, BATCH, LINES))
+        atomic = _atomic(scope.get("query_string", b""))
         strict = b"handling=strict" in (header(headers, b"prefer") or b"")
         if kind == LINES:
             refuse_compressed(headers)
@@ -70,7 +72,7 @@ class Door:
             return
         _accepts(headers, "application/json")
         if kind == BATCH:
-            status, extra, body = await self._batch(scope, receive, strict)
+            status, extra, body = await self._batch(headers, receive, strict, atomic)
         else:
             status, extra, body = await self._single(headers, receive, strict)
         extra += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -87,10 +89,8 @@ class Door:
         extra = [(b"location", location), (b"etag", b'"%d"' % answer.version)]
         return 200 if answer.repeated else 201, extra, answer_body(answer)
 
-    async def _batch(self, scope: Scope, receive: Receive, strict: bool) -> Answer:
+    async def _batch(self, headers: RawHeaders, receive: Receive, strict: bool, atomic: bool) -> Answer:
         """One result an item, in order; with `atomic=true` all are stored or none."""
-        headers: RawHeaders = scope["headers"]
-        atomic = _atomic(scope.get("query_string", b""))
         raw = await read_body(headers, receive, MAX_BATCH_BYTES)
         try:
             document = ijson.decode(raw, max_depth=ijson.MAX_DEPTH + 1, max_members=BATCH_MEMBERS)
@@ -129,9 +129,11 @@ class Door:
         trace_id = trace_id_of(headers)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", LINES.encode())]})
         batch: list[bytes] = []
+        size = 0
         async for line in _split_lines(receive):
             batch.append(line)
-            if len(batch) >= LINES_AT_ONCE:
+            size += len(line)
+            if len(batch) >= LINES_AT_ONCE or size >= LINES_BYTES:
                 await send(
                     {
                         "type": "http.response.body",
@@ -139,7 +141,7 @@ class Door:
                         "more_body": True,
                     }
                 )
-                batch = []
+                batch, size = [], 0
         if batch:
             await send(
                 {"type": "http.response.body", "body": await self._store(batch, strict, trace_id), "more_body": True}

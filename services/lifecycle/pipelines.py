@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from schemas.pipelines import Pipelines
-from services.kernel.configuration import read_documents
+from schemas.pipelines import PipelineError, Pipelines
+from services.kernel.configuration import Misconfigured, read_documents
 
 
 def load_pipelines(folder: Path) -> Pipelines:
-    """Raises PipelineError, or Misconfigured where the folder cannot be read."""
-    return Pipelines.parse(read_documents(folder, ".yaml"))
+    """Raises Misconfigured where the folder cannot be read, or a pipeline in it cannot be used."""
+    try:
+        return Pipelines.parse(read_documents(folder, ".yaml"))
+    except PipelineError as error:
+        raise Misconfigured(f"{folder}: {error}") from error

@@ -45,7 +45,9 @@ class Rebuild:
         """Fill a new generation (or one that was left unfinished), index it, and swap it in. Returns its number."""
         async with self._alone():
             await checkpoint.ensure_live(self._pool, self._model, self._partitions)
-            generation = await self._unfinished() or await self._new()
+            generation = await self._unfinished()
+            if generation is None:
+                generation = await self._new()
             await self.fill(generation)
             await self._index(generation)
             await self._swap(generation)
@@ -98,12 +100,24 @@ class Rebuild:
         return [row[0] for row in rows]
 
     async def _unfinished(self) -> int | None:
-        number: int | None = await self._pool.fetchval(
-            "SELECT max(generation) FROM generation WHERE model = $1 AND state = 'building'", self._model.name
+        """A generation that was left half built and can be gone on with; one that cannot is dropped."""
+        rows = await self._pool.fetch(
+            "SELECT generation, fingerprint FROM generation WHERE model = $1 AND state = 'building' ORDER BY generation DESC",
+            self._model.name,
         )
-        if number is not None:
-            _logger.info("going on with an unfinished rebuild", model=self._model.name, generation=number)
-        return number
+        chosen: int | None = None
+        for number, fingerprint in rows:
+            if (
+                chosen is None
+                and fingerprint == self._model.fingerprint
+                and not await self._is_of_another_history(number)
+            ):
+                chosen = number
+                _logger.info("going on with an unfinished rebuild", model=self._model.name, generation=number)
+                continue
+            async with self._pool.acquire() as connection:
+                await checkpoint.drop_generation(connection, self._model.name, number)
+        return chosen
 
     async def _new(self) -> int:
         async with self._pool.acquire() as connection:
@@ -160,11 +174,10 @@ class Rebuild:
             await connection.execute(self._model.indexes_sql, timeout=3600)
             await connection.execute("ANALYZE", timeout=3600)
 
-    async def _live_is_of_another_history(self) -> bool:
-        """Whether the generation that serves stands where the log never was: the log was restored to an older state."""
-        live = await checkpoint.live_generation(self._pool, self._model.name)
-        assert live is not None
-        for partition, known in (await checkpoint.checkpoints(self._pool, self._model.name, live)).items():
+    async def _is_of_another_history(self, generation: int | None) -> bool:
+        """Whether a generation stands where the log never was: the log was restored to an older state."""
+        assert generation is not None
+        for partition, known in (await checkpoint.checkpoints(self._pool, self._model.name, generation)).items():
             try:
                 await self._feed.read(partition, known.position, known.event_id, limit=1)
             except LogDiverged:
@@ -175,7 +188,7 @@ class Rebuild:
         """Catch up with the live generation, and replace it in one step; it may have moved on, so try again."""
         for _ in range(100):
             await self.fill(generation)
-            another = await self._live_is_of_another_history()
+            another = await self._is_of_another_history(await checkpoint.live_generation(self._pool, self._model.name))
             async with self._pool.acquire() as connection:
                 before = await checkpoint.swap(connection, self._model.name, generation, even_behind=another)
             if before is not None:

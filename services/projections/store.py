@@ -56,9 +56,11 @@ class LedgerReadModel:
         days: Days,
         stream_type: str = "lead",
         leads_kept: int = 50_000,
+        depends_on: str = "",
     ) -> None:
         self.name = name
         self.tables_sql = tables_sql
+        self.fingerprint = blake2b(f"{tables_sql}\0{depends_on}".encode(), digest_size=16).hexdigest()
         self.indexes_sql = indexes_sql
         self._fold = fold
         self._ledgers = tuple(ledgers)

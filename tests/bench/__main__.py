@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ def main() -> None:
         f"{report['machine']}; load {report['load_before'][0]:.2f}. Clients, services and servers share these cores."
     )
     judged = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers of the bench go too
     try:
         with Place(asked.wait_quiet) as place:
             for name in asked.rows or ROWS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import asyncpg
 import httpx
 import pytest
 
@@ -82,3 +83,29 @@ def test_a_restored_log_stops_relay_and_read_model_until_someone_decides(
     processes.salescycle("rebuild", "pipeline")
     projections.start()
     assert sum(counts(projections, processes.headers).values()) == 21
+
+
+async def test_an_empty_store_stops_what_remembers_an_older_one(processes: Processes, database: str) -> None:
+    """The log's schema is lost and made anew, beside a read model and under a topic that remember what it held."""
+    processes.salescycle("migrate")
+    lifecycle = processes.lifecycle()
+    projections = processes.projections()
+    post(lifecycle.url, processes.headers, [each for n in range(20) for each in history(f"L-{n}")])
+    wait_until(lambda: sum(counts(projections, processes.headers).values()) == 20, 20)
+    lifecycle.terminate()
+    connection = await asyncpg.connect(database)
+    await connection.execute("DROP SCHEMA lifecycle CASCADE")
+    await connection.close()
+    processes.salescycle("migrate")
+
+    lifecycle.launch()
+    assert "salescycle verify" in not_ready(lifecycle)
+    assert "salescycle rebuild pipeline" in not_ready(projections)
+    post(lifecycle.url, processes.headers, history("L-999"))
+    assert sum(counts(projections, processes.headers).values()) == 20, "it mixes in nothing of the other history"
+    found = processes.salescycle("verify", "--no-rebuild", "--wait", "1", check=False)
+    assert found.returncode == 1, found.stdout
+
+    processes.salescycle("rebuild", "pipeline")
+    projections.wait_ready()  # by itself: nobody restarts it
+    assert sum(counts(projections, processes.headers).values()) == 1

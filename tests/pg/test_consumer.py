@@ -30,6 +30,7 @@ class Tally:
     name = "tally"
     tables_sql = "CREATE TABLE seen (partition integer, position bigint, lead text, PRIMARY KEY (partition, position))"
     indexes_sql = "CREATE INDEX ON seen (lead)"
+    fingerprint = "as it is"
 
     def __init__(self) -> None:
         self.poison: set[str] = set()
@@ -284,3 +285,21 @@ async def test_a_consumer_that_does_not_move_though_there_is_lag_says_that_it_is
         feed.append(0, "A:2")
         await until(lambda: bool(running.stuck))
         assert "stands at 1 of 2" in running.stuck[0]
+
+
+async def test_a_generation_made_with_another_configuration_is_not_gone_on_with(pool: asyncpg.Pool) -> None:
+    feed, model = Feed(), Tally()
+    feed.append(0, "A:1")
+    await (await opened(pool, model)).apply(feed.logs[0], "feed")
+    changed = Tally()
+    changed.fingerprint = "another zone"
+    async with Started(pool, changed, feed) as running:
+        await until(lambda: running.consumer.diverged is not None)
+        assert running.consumer.diverged is not None
+        assert "salescycle rebuild tally" in running.consumer.diverged
+    async with pool.acquire() as connection:  # left half built by the old program: not to be gone on with either
+        await checkpoint.create_generation(connection, model, 2, live=False)
+    assert await Rebuild(pool, changed, feed, 2, lambda *_: None).build() == 3  # type: ignore[arg-type]
+    async with Started(pool, changed, feed) as running:
+        await until(lambda: running.consumer.ready)
+        assert running.consumer.diverged is None

@@ -31,6 +31,7 @@ class Tally:
     name = "tally"
     tables_sql = "CREATE TABLE taken (number bigserial, partition integer, position bigint, stream text, id text)"
     indexes_sql = "CREATE INDEX ON taken (partition, position)"
+    fingerprint = "as it is"
 
     def __init__(self, fault: Callable[[Recorded], Exception | None] = lambda event: None) -> None:
         self.fault = fault
@@ -112,7 +113,7 @@ class ScriptedTopic:
         for event in events:
             self._records.put_nowait((event.partition, _Record(*to_kafka(event, ""), offset=event.position)))
 
-    def __call__(self, settings: KafkaSettings, topic: str) -> "ScriptedTopic":
+    def __call__(self, settings: KafkaSettings, topic: str, **_options: Any) -> "ScriptedTopic":
         return self
 
     async def start(self) -> None:

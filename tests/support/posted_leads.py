@@ -66,6 +66,7 @@ class Traffic:
         self._senders = senders
         self.acknowledged: dict[str, tuple[int, int]] = {}
         """Event id -> (partition, position) of the first answer."""
+        self._newest: dict[str, int] = {}
         self.tries = 0
         self._lock = threading.Lock()
 
@@ -90,6 +91,7 @@ class Traffic:
     def _post(self, http: httpx.Client, rng: random.Random, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """What must be sent again: everything after the first that was not stored, so that each lead keeps its order."""
         self.tries += 1
+        before = {lead: self._last(lead) for lead in {event["subject"] for event in events}}
         try:
             answer = http.post(f"{rng.choice(self._services).url}/v1/events", content=msgspec.json.encode(events))
         except httpx.HTTPError:
@@ -108,4 +110,12 @@ class Traffic:
             with self._lock:
                 place = self.acknowledged.setdefault(event["id"], (item["partition"], item["position"]))
             assert place == (item["partition"], item["position"]), f"{event['id']} was first answered {place}"
+            if item["status"] == 201:
+                earlier = before[event["subject"]]
+                assert item["position"] > earlier, f"{event['id']} was sent after position {earlier} was acknowledged"
+                self._newest[event["subject"]] = max(item["position"], self._last(event["subject"]))
         return again
+
+    def _last(self, subject: str) -> int:
+        """The highest position of the lead that was acknowledged so far; one sender posts a lead."""
+        return self._newest.get(subject, 0)

@@ -26,7 +26,9 @@ def new_folder() -> Path:
     """A folder in the system's temporary folder that an unprivileged PostgreSQL can reach (pytest's own are mode 700)."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     folder.chmod(0o711)
-    (folder / "owner").write_text(str(os.getpid()), encoding="ascii")
+    # of processes side by side the first may end long before the last: what they share belongs to the one that started them
+    owner = os.getppid() if os.environ.get("PYTEST_XDIST_WORKER") else os.getpid()
+    (folder / "owner").write_text(str(owner), encoding="ascii")
     return folder
 
 

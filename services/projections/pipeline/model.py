@@ -21,4 +21,5 @@ def pipeline_model(pipelines: Pipelines, reporting_zone: str, leads_kept: int = 
         indexes_sql=sql("services.projections.pipeline", "indexes"),
         days=Days.of_zone(reporting_zone),
         leads_kept=leads_kept,
+        depends_on=f"{reporting_zone} {pipelines.description()}",
     )
