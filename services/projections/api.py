@@ -13,14 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.kernel import http
 from services.kernel.auth import KeyRing, requires
-from services.kernel.errors import Flaw, Invalid
+from services.kernel.errors import Flaw, Invalid, RangeTooWide
 from services.projections import asked
 from services.projections.days import Days
 from services.projections.pipeline import queries
 from services.projections.pipeline.model import NAME as PIPELINE
 from services.projections.pipeline.queries import Question
-from services.projections.readings import Freshness, reading_engine, snapshot_of, wait_for
+from services.projections.readings import Freshness, parked_leads, reading_engine, snapshot_of, wait_for
 from services.projections.settings import Settings
+
+MOST_ROWS = 50_000
+"""Of one answer; more is a question that was not meant."""
 
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 _encode = msgspec.json.Encoder().encode
@@ -152,7 +155,14 @@ def router(engine: AsyncEngine, reporting_zone: str) -> APIRouter:
                 dimensions,
                 {name: value for name, value in given.items() if value is not None},
             )
-            found = (await connection.execute(queries.snapshot(question, days))).all()
+            found = (await connection.execute(queries.snapshot(question, days).limit(MOST_ROWS + 1))).all()
+            parked = await parked_leads(connection, PIPELINE)
+        if len(found) > MOST_ROWS:
+            raise RangeTooWide(f"The answer has more than {MOST_ROWS} rows: group by less, or filter.")
+        if parked:
+            notes.append(
+                f"{parked} leads are parked and counted only up to where they stopped: `salescycle parked list`."
+            )
         rows = queries.answer_rows(found, dimensions)
         if not rows and known is not None:
             notes.append("Nothing that matches was known at that instant.")

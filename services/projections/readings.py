@@ -22,6 +22,10 @@ _CHECKPOINTS = sa.text(
     "FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
     "WHERE m.name = :model ORDER BY c.partition"
 )
+_PARKED = sa.text(
+    "SELECT count(DISTINCT p.stream) FROM read_model AS m JOIN parked AS p ON p.model = m.name AND p.generation = m.live_generation "
+    "WHERE m.name = :model"
+)
 _POSITION = sa.text(
     "SELECT c.position FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
     "WHERE m.name = :model AND c.partition = :partition"
@@ -89,6 +93,11 @@ async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[As
             yield translated, fresh
     except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
         raise Unavailable("The store does not answer now.") from error
+
+
+async def parked_leads(connection: AsyncConnection, model: str) -> int:
+    """How many leads of the live generation wait for an operator, because one of their events could not be applied."""
+    return int((await connection.execute(_PARKED, {"model": model})).scalar_one())
 
 
 async def wait_for(engine: AsyncEngine, model: str, partition: int, position: int, timeout_s: float) -> bool | None:
