@@ -85,7 +85,9 @@ def test_a_restored_log_stops_relay_and_read_model_until_someone_decides(
     assert sum(counts(projections, processes.headers).values()) == 21
 
 
-async def test_an_empty_store_stops_what_remembers_an_older_one(processes: Processes, database: str) -> None:
+async def test_an_empty_store_stops_what_remembers_an_older_one(
+    processes: Processes, database: str, broker: Broker
+) -> None:
     """The log's schema is lost and made anew, beside a read model and under a topic that remember what it held."""
     processes.salescycle("migrate")
     lifecycle = processes.lifecycle()
@@ -106,6 +108,10 @@ async def test_an_empty_store_stops_what_remembers_an_older_one(processes: Proce
     found = processes.salescycle("verify", "--no-rebuild", "--wait", "1", check=False)
     assert found.returncode == 1, found.stdout
 
+    broker.kill9()
+    broker.start()
+    lifecycle.terminate()
+    lifecycle.start()
     processes.salescycle("rebuild", "pipeline")
     projections.wait_ready()  # by itself: nobody restarts it
     assert sum(counts(projections, processes.headers).values()) == 1
