@@ -187,6 +187,27 @@ def _captured(lead: Lead, fact: Fact, body: LeadCaptured, pipelines: Pipelines) 
         blanks = {name: getattr(body, name) for name in _FILLED_BY_A_FURTHER_TOUCH if getattr(lead, name) is None}
         return replace(lead, touches=lead.touches + 1, **blanks)
     pipeline = pipelines.of(body.pipeline)
+    if lead.phase is None:  # nothing is known of it yet
+        return Lead(
+            phase=pipeline.first.phase,
+            stage=pipeline.first.name,
+            stage_entered_at=fact.at,
+            pipeline=pipeline.name,
+            pipeline_version=pipeline.version,
+            captured_at=fact.at,
+            source_channel=body.source_channel,
+            touches=1,
+            owner=body.owner,
+            region=body.region,
+            segment=body.segment,
+            product=body.product,
+            account_id=body.account_id,
+            person_id=body.person_id,
+            campaign_id=body.campaign_id,
+            referrer_lead_id=body.referrer_lead_id,
+            value=body.value,
+            origin=body.origin,
+        )
     known: dict[str, Any] = {
         name: getattr(body, name) if getattr(body, name) is not None else getattr(lead, name)
         for name in _FILLED_BY_A_FURTHER_TOUCH
@@ -197,30 +218,30 @@ def _captured(lead: Lead, fact: Fact, body: LeadCaptured, pipelines: Pipelines) 
         captured_at=fact.at,
         source_channel=body.source_channel,
         touches=lead.touches + 1,
+        implied=_without(lead.implied, "LeadCaptured"),
     )
-    if lead.phase is None:
-        known.update(phase=pipeline.first.phase, stage=pipeline.first.name, stage_entered_at=fact.at)
-    else:  # a real capture replaces the implied one and moves nothing but the board that the stage lies on
-        known["implied"] = tuple(name for name in lead.implied if name != "LeadCaptured")
-        if pipeline.name != lead.pipeline and pipeline.stage(lead.stage or "") is None:
-            known.update(stage=pipeline.entrance(lead.phase), stage_entered_at=fact.at)
+    # a real capture replaces the implied one and moves nothing but the board that the stage lies on
+    if pipeline.name != lead.pipeline and pipeline.stage(lead.stage or "") is None:
+        known.update(stage=pipeline.entrance(lead.phase), stage_entered_at=fact.at)
     return replace(lead, **known)
 
 
 def _qualified(lead: Lead, fact: Fact, body: Qualified, pipelines: Pipelines) -> Lead:
+    in_time = lead.outcome == "open" and lead.phase in ("listed", "opportunity", "qualify")
     known = replace(
         lead,
         qualified_at=lead.qualified_at or fact.at,
         value=body.value or lead.value,
         mrr=body.mrr or lead.mrr,
         expected_close=body.expected_close or lead.expected_close,
-        implied=tuple(name for name in lead.implied if name != "Qualified"),
+        implied=_without(lead.implied, "Qualified"),
+        **(_entering(lead, "sales_process", fact.at, pipelines) if in_time else {}),
     )
+    if in_time:
+        return known
     if lead.outcome != "open":
         return _anomalous(known, fact, f"qualified after it was {lead.outcome}")
-    if lead.phase not in ("listed", "opportunity", "qualify"):
-        return _anomalous(known, fact, f"qualified in the phase {lead.phase}, which comes after it")
-    return _enter_phase(known, "sales_process", fact.at, pipelines)
+    return _anomalous(known, fact, f"qualified in the phase {lead.phase}, which comes after it")
 
 
 def _stage_entered(lead: Lead, fact: Fact, body: StageEntered, pipelines: Pipelines) -> Lead:
@@ -257,8 +278,9 @@ def _won(lead: Lead, fact: Fact, body: Won, pipelines: Pipelines) -> Lead:
         left_phase=lead.phase if lead.outcome == "open" else lead.left_phase,
         left_stage=lead.stage if lead.outcome == "open" else lead.left_stage,
         implied=implied,
+        **_entering(lead, "transaction", fact.at, pipelines),
     )
-    won = _check_terms(_enter_phase(won, "transaction", fact.at, pipelines), fact, body)
+    won = _check_terms(won, fact, body)
     if lead.outcome == "lost":
         return _anomalous(won, fact, "won after it was lost, and nobody reopened it")
     return won
@@ -296,10 +318,15 @@ def _term_known(lead: Lead) -> bool:
     return bool(lead.outcome == "won" and lead.contracts) or lead.competitor_term_end is not None
 
 
-def _enter_phase(lead: Lead, phase: str, at: datetime, pipelines: Pipelines) -> Lead:
+def _entering(lead: Lead, phase: str, at: datetime, pipelines: Pipelines) -> dict[str, Any]:
+    """What changes where the lead enters a phase: nothing where it is there already."""
     if lead.phase == phase:
-        return lead
-    return replace(lead, phase=phase, stage=pipelines.of(lead.pipeline).entrance(phase), stage_entered_at=at)
+        return {}
+    return {"phase": phase, "stage": pipelines.of(lead.pipeline).entrance(phase), "stage_entered_at": at}
+
+
+def _without(names: tuple[str, ...], gone: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name != gone) if gone in names else names
 
 
 def _check_terms(lead: Lead, fact: Fact, body: Won) -> Lead:

@@ -28,9 +28,15 @@ def texts(values: Sequence[str]) -> str:
 
 def optional_texts(values: Sequence[str | None]) -> str:
     """As `texts`; None is NULL."""
-    if not any(value is not None for value in values):
+    given = [value for value in values if value is not None]
+    if len(given) == len(values):
+        return texts(given)
+    if not given:
         return f"{{{','.join(['NULL'] * len(values))}}}"
-    return f"{{{','.join(['NULL' if value is None else texts([value])[1:-1] for value in values])}}}"
+    quoted = iter(
+        texts(given)[2:-2].split('","')
+    )  # a quote inside has a backslash before it, so this is no part of any
+    return "{" + ",".join(["NULL" if value is None else f'"{next(quoted)}"' for value in values]) + "}"
 
 
 def byte_strings(values: Iterable[bytes]) -> str:

@@ -64,15 +64,14 @@ class BatchWrites:
 
     def take(self, lead: str, changes: LeadChanges) -> None:
         """Add what happened to one lead; `changes` is done with afterwards."""
-        history = b"".join([len(note).to_bytes(4, "big") + note for note in changes.notes])
         record: Any = changes.record
-        self.leads.append((lead, changes.version_before, record.version, _encode(record), history))
+        self.leads.append((lead, changes.version_before, record.version, _encode(record), b"".join(changes.notes)))
         if not changes.deltas:
             return
-        self._sum(changes.deltas)
+        profiles = self._sum(changes.deltas)
         rows: dict[int, list[Any]] = {}
         for number, entry in changes.fresh.items():
-            rows.setdefault(entry.row.ledger, []).append((number, self._profiles.of(entry.row.labels), entry))
+            rows.setdefault(entry.row.ledger, []).append((number, profiles[id(entry.row.labels)], entry))
         encoded = lead.encode()
         for ledger, fresh in rows.items():
             self.ledgers[ledger].tuples.append(self._packer.pack(self._partition, encoded, fresh))
@@ -81,20 +80,23 @@ class BatchWrites:
         for ledger, number in changes.erased:
             self.ledgers[ledger].erased.append((lead, number))
 
-    def _sum(self, deltas: list[tuple[Row, int, int, int]]) -> None:
+    def _sum(self, deltas: list[tuple[Row, int, int, int]]) -> dict[int, int]:
+        """Adds to the cells; returns the profiles by the identity of the labels, which are long to compare."""
+        profiles: dict[int, int] = {}
         day_of = self._days.of
         profile_of = self._profiles.of
-        before: Row | None = None
-        at_before = recorded_before = day = recorded_day = profile = 0
+        at_before = recorded_before = day = recorded_day = 0
         for row, at, recorded_at, sign in deltas:
             writes = self.ledgers[row.ledger]
+            labels = row.labels
             if at != at_before:
                 at_before, day = at, day_of(at)
             if recorded_at != recorded_before:
                 recorded_before, recorded_day = recorded_at, day_of(recorded_at)
-            if row is not before:
-                before, profile = row, profile_of(row.labels)
-                writes.labels[profile] = row.labels
+            profile = profiles.get(id(labels), -1)
+            if profile < 0:
+                profile = profiles[id(labels)] = profile_of(labels)
+            writes.labels[profile] = labels
             key = (profile, day, recorded_day)
             cell = writes.cells.get(key)
             if cell is None:
@@ -105,3 +107,4 @@ class BatchWrites:
             else:
                 cell[0] -= 1
                 cell[1] -= row.amount
+        return profiles

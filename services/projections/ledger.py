@@ -10,7 +10,7 @@ rebuilt read model equals the live one byte for byte.
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -37,14 +37,14 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """An event as a fold reads it: where it sorts, what is folded, and the bytes that `recall` makes the same of."""
+    """An event as a fold reads it: where it sorts, what is folded, and bytes that `recall` makes the same of."""
 
     order: Order
     item: Any
     note: bytes
 
 
-class Rows(NamedTuple):
+class Rows(msgspec.Struct, frozen=True, gc=False):
     """What one step changed: `final` rows that only a late event can touch again, `standing` ones that the next may end.
 
     `standing` replaces the standing rows of the step before.
@@ -68,8 +68,8 @@ class Fold(Protocol[State]):
         """Raises `errors.Poison` for an event that this program cannot read."""
         ...
 
-    def recall(self, note: bytes) -> Reading:
-        """The reading whose note this is."""
+    def recall(self, notes: bytes, count: int) -> list[Reading]:
+        """The readings of which `notes` are the notes, `count` of them without anything between."""
         ...
 
     def step(self, state: State, item: Any) -> tuple[State, Rows | None]:
@@ -122,16 +122,22 @@ class LeadChanges:
         self.deltas: list[tuple[Row, int, int, int]] = []
         """(row, business_at in µs, recorded_at in µs, sign): what is counted from which instant on, for the cells."""
 
-    def in_order(self, fold: Fold[Any], reading: Reading, recorded_at: int) -> None:
-        """Apply an event that sorts after all before it."""
+    def in_order(self, fold: Fold[Any], arriving: Sequence[tuple[Reading, int]]) -> None:
+        """Apply events (each with its recorded_at in µs) that sort one after another, and after all before them."""
         record = self.record
-        record.state, rows = fold.step(record.state, reading.item)
-        record.version += 1
-        record.last = reading.order
-        self.notes.append(reading.note)
-        if rows is None:
-            return
-        final, standing = rows
+        state, step = record.state, fold.step
+        for reading, recorded_at in arriving:
+            state, rows = step(state, reading.item)
+            self.notes.append(reading.note)
+            if rows is not None:
+                self._change(rows, recorded_at)
+        record.state = state
+        record.version += len(arriving)
+        record.last = arriving[-1][0].order
+
+    def _change(self, rows: Rows, recorded_at: int) -> None:
+        record = self.record
+        final, standing = rows.final, rows.standing
         if len(record.standing) == len(standing) == len(final) == 1:
             known = record.standing[0]
             ended = final[0]
@@ -218,9 +224,9 @@ class LeadChanges:
             self.ended.append((known.row.ledger, number, recorded_at))
 
 
-def rises(last: Order | None, readings: Sequence[Reading]) -> bool:
+def rises(last: Order | None, arriving: Sequence[tuple[Reading, int]]) -> bool:
     """Whether each reading sorts after the one before it, the first after `last`."""
-    for reading in readings:
+    for reading, _ in arriving:
         if last is not None and reading.order <= last:
             return False
         last = reading.order

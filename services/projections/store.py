@@ -100,22 +100,22 @@ class LedgerReadModel:
         writes = BatchWrites(partition, len(self._ledgers), self._days, self._profiles, self._packer)
         late: dict[str, list[tuple[Reading, int]]] = {}
         fold = self._fold
+        read = fold.read
         recorded_before, recorded_at = EPOCH, 0  # events appended together share the instant
         for lead, group in arriving.items():
             record = records[lead]
             _check_versions(record.version, group)
-            readings = [fold.read(event) for event in group]
+            readings: list[tuple[Reading, int]] = []
+            for event in group:
+                if event.recorded_at != recorded_before:
+                    recorded_before, recorded_at = event.recorded_at, micros(event.recorded_at)
+                readings.append((read(event), recorded_at))
             if rises(record.last, readings):
                 changes = LeadChanges(record)
-                for reading, event in zip(readings, group, strict=True):
-                    if event.recorded_at != recorded_before:
-                        recorded_before, recorded_at = event.recorded_at, micros(event.recorded_at)
-                    changes.in_order(fold, reading, recorded_at)
+                changes.in_order(fold, readings)
                 writes.take(lead, changes)
             else:
-                late[lead] = [
-                    (reading, micros(event.recorded_at)) for reading, event in zip(readings, group, strict=True)
-                ]
+                late[lead] = readings
         if late:
             await self._take_in_late(connection, partition, records, late, writes)
         await self._write(connection, partition, writes)
@@ -184,7 +184,7 @@ class LedgerReadModel:
                 known[lead].append(Standing(number, row, micros(recorded_from)))
         for lead, arriving in late.items():
             changes = LeadChanges(records[lead])
-            history = [self._fold.recall(note) for note in _notes(histories.get(lead, b""))]
+            history = self._fold.recall(histories.get(lead, b""), records[lead].version)
             take_in(changes, self._fold, arriving, history, known[lead])
             writes.take(lead, changes)
 
@@ -354,14 +354,3 @@ def _check_versions(version: int, group: Sequence[Recorded]) -> None:
                 f"version {event.version} of its lead came where {version} is next",
                 position=event.position, stream=event.stream,
             )  # fmt: skip
-
-
-def _notes(history: bytes) -> list[bytes]:
-    """The notes of a history: each is preceded by its length in four bytes."""
-    notes = []
-    at = 0
-    while at < len(history):
-        end = at + 4 + int.from_bytes(history[at : at + 4], "big")
-        notes.append(history[at + 4 : end])
-        at = end
-    return notes

@@ -30,9 +30,8 @@ class Known:
     def _deliver(self, events: list[Recorded], the_long_way: bool) -> None:
         arriving = [(FOLD.read(event), micros(event.recorded_at)) for event in events]
         changes = LeadChanges(self.record)
-        if rises(self.record.last, [reading for reading, _ in arriving]) and not the_long_way:
-            for reading, recorded_at in arriving:
-                changes.in_order(FOLD, reading, recorded_at)
+        if rises(self.record.last, arriving) and not the_long_way:
+            changes.in_order(FOLD, arriving)
         else:
             standing = [
                 Standing(number, e.row, e.recorded_from) for number, e in self.entries.items() if e.recorded_to is None
@@ -43,7 +42,7 @@ class Known:
         for _, number in changes.erased:
             del self.entries[number]
         self.entries |= changes.fresh
-        self.history += [FOLD.recall(note) for note in changes.notes]
+        self.history += FOLD.recall(b"".join(changes.notes), len(arriving))
 
     def rows(self) -> list[tuple[Any, ...]]:
         """(stage, outcome, amount, business from, to, recorded from, to) in the order of their numbers, as day.hour."""
@@ -140,9 +139,8 @@ def test_a_step_and_a_whole_fold_give_the_same_rows_under_the_same_numbers(seed:
 
 
 def test_a_note_recalls_the_reading_it_was_made_of() -> None:
-    for event in random_log(3):
-        reading = FOLD.read(event)
-        assert FOLD.recall(reading.note) == reading
+    readings = [FOLD.read(event) for event in random_log(3)]
+    assert FOLD.recall(b"".join(reading.note for reading in readings), len(readings)) == readings
 
 
 def test_an_event_of_an_unknown_type_is_poison_and_says_where_it_is() -> None:
