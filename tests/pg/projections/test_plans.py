@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schemas.envelope import Recorded
 from services.kernel.errors import Poison
 from services.projections.days import Days
 from services.projections.pipeline.queries import Question, snapshot
 from tests.pg.projections.conftest import NewProjected
 from tests.pg.projections.projected import ZONE, Projected
-from tests.unit.projections.histories import Log, random_log
+from tests.unit.projections.histories import Log, numbered, random_log
 
 
 def many_leads(leads: int) -> Log:
@@ -57,20 +58,37 @@ async def test_the_plain_definition_reads_it_all(projected: NewProjected) -> Non
     assert "Seq Scan on deal_interval" in read
 
 
-async def test_a_batch_probes_keys_in_tables_that_were_just_made(projected: NewProjected) -> None:
-    """Without statistics the planner takes a partition for a handful of rows and would join by comparing all with all."""
-    pipeline = await projected()
+async def updates_of(pipeline: Projected, events: list[Recorded], batch: int) -> list[str]:
+    """The plans by which the rows of earlier batches are written again while the events are delivered."""
     connection = pipeline.connection
     await connection.execute(
         "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET client_min_messages = log"
     )
     notices: list[str] = []
     connection.add_log_listener(lambda _, message: notices.append(str(message)))
-    await pipeline.deliver(many_leads(1_000).events, batch=100)
-    updates = [text for text in notices if re.search(r"Query Text:\s+UPDATE (deal_interval|lead_record)", text)]
+    await pipeline.deliver(events, batch=batch)
+    return [text for text in notices if re.search(r"Query Text:\s+UPDATE (deal_interval|lead_record)", text)]
+
+
+PROBE = r"Index Cond: \(\(partition = .*lead = "
+
+
+async def test_a_batch_probes_keys_in_tables_that_were_just_made(projected: NewProjected) -> None:
+    """Without statistics the planner takes a partition for a handful of rows and would join by comparing all with all."""
+    updates = await updates_of(await projected(), many_leads(1_000).events, batch=100)
     assert len(updates) > 10
-    probed = r"Index Cond: \(\(partition = .*lead = "
-    assert [text for text in updates if not re.search(probed, text)] == []
+    assert [text for text in updates if not re.search(PROBE, text)] == []
+
+
+async def test_a_batch_probes_keys_in_a_partition_that_the_statistics_have_not_seen(projected: NewProjected) -> None:
+    """A partition of no rows, says the planner, is quickest read whole, once for each key."""
+    pipeline = await projected()
+    by_partition = numbered(many_leads(6_000).events)
+    await pipeline.deliver(by_partition[0])
+    await pipeline.connection.execute("ANALYZE")
+    updates = await updates_of(pipeline, by_partition[1], batch=100)
+    assert len(updates) > 10
+    assert [text for text in updates if not re.search(PROBE, text)] == []
 
 
 async def test_a_lead_whose_versions_have_a_hole_is_refused(projected: NewProjected) -> None:
