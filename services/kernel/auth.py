@@ -114,6 +114,14 @@ class KeyRing:
             raise Forbidden(f"The key {principal.key_id} lacks the scope {scope}.")
         return principal
 
+    def allows(self, authorization_header: str | None, scope: str) -> bool:
+        """Whether `authorise` would let this caller in now: what an endless answer asks again and again."""
+        try:
+            self.authorise(authorization_header, scope)
+        except (Unauthenticated, Forbidden):
+            return False
+        return True
+
     def cursor_key(self) -> bytes | None:
         """A key for signing page cursors, the same in every process that reads this file; None before there is one."""
         self._reload()

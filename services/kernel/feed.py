@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -16,11 +16,10 @@ from schemas.wire import structured
 from services.kernel.auth import requires
 from services.kernel.errors import BadCursor, LogDiverged
 from services.kernel.http import decode_cursor, encode_cursor, strict_query
-from services.kernel.log import recorded
+from services.kernel.log import PAGE_BYTES, recorded
 from services.kernel.placements import Placements
 
 MAX_LINES = 5_000
-MAX_BYTES = 8 * 2**20
 READ_AT_ONCE = 1_000
 COMMENT_EVERY_S = 15.0
 SSE_PAGE = 200
@@ -56,8 +55,10 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
             head = await placement.log.head(partition)
         lines: list[bytes] = []
         size = 0
-        while head.position > after and len(lines) < limit and size < MAX_BYTES:
-            rows = await placement.log.read_raw(partition, after, min(limit - len(lines), READ_AT_ONCE))
+        while head.position > after and len(lines) < limit and size < PAGE_BYTES:
+            rows = await placement.log.read_raw(
+                partition, after, min(limit - len(lines), READ_AT_ONCE), PAGE_BYTES - size
+            )
             page = [structured(recorded(row), base_url) for row in rows]
             if not page:
                 break
@@ -87,7 +88,13 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
     ) -> StreamingResponse:
         positions = await _positions(placements, last_event_id or after)
         return StreamingResponse(
-            _events(placements, base_url, positions, request.app.state.draining),
+            _events(
+                placements,
+                base_url,
+                positions,
+                request.app.state.draining,
+                lambda: request.app.state.keys.allows(request.headers.get("authorization"), scope),
+            ),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
@@ -116,9 +123,16 @@ async def _positions(placements: Placements, cursor: str | None) -> dict[int, in
 
 
 async def _events(
-    placements: Placements, base_url: str, positions: dict[int, int], draining: asyncio.Event
+    placements: Placements,
+    base_url: str,
+    positions: dict[int, int],
+    draining: asyncio.Event,
+    still_allowed: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
-    """Server-sent events from `positions` on: each partition in order, partitions in turn. Ends when the reader leaves."""
+    """Server-sent events from `positions` on: each partition in order, partitions in turn.
+
+    Ends when the reader leaves, when the service drains, and when the reader's key is revoked.
+    """
     yield b"retry: 2000\n\n"
     loop = asyncio.get_running_loop()
     silent_since: float | None = None
@@ -126,7 +140,7 @@ async def _events(
     events = [placement.heads.subscribe() for placement in placements.all]
     watchers = [asyncio.create_task(_forward(event, news)) for event in events]
     try:
-        while not draining.is_set():
+        while not draining.is_set() and still_allowed():
             news.clear()
             idle = True
             for partition, position in positions.items():

@@ -24,6 +24,8 @@ from services.kernel.settings import HttpSettings
 
 HEAD_TIMEOUT_S = 10.0
 BODY_STALL_S = 10.0
+ANSWER_STALL_S = 30.0
+"""How long a client may leave an answer unread while we wait to send more of it."""
 MIN_BODY_BYTES_PER_STALL = 1024
 """A body must bring as much in each `BODY_STALL_S`, or be complete: one byte now and then is a stall too."""
 MAX_ADDRESS_BYTES = 8 * 1024
@@ -54,12 +56,14 @@ class _Config(uvicorn.Config):
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits. `head_due` and `body_due` are loop times, None where nothing is awaited."""
+    """uvicorn's protocol with limits. `head_due`, `body_due`, `read_due` are loop times, None where nothing is awaited."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.head_due: float | None = None
         self.body_due: float | None = None
+        self.read_due: float | None = None
+        self.unread_bytes = 0
         self.head_bytes = 0
         self.body_bytes = 0
         self.body_bytes_at_check = 0
@@ -138,8 +142,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.refuse(self.refusal or BadRequest("The request does not follow RFC 9112."))
 
     def sweep(self, now: float) -> None:
-        """Called twice a second: ends a connection whose head or body does not arrive."""
-        if self.deaf or self.transport.is_closing():
+        """Called twice a second: ends a connection whose head or body does not arrive, or whose answer is not read."""
+        if self.transport.is_closing():
+            return
+        self._sweep_answer(now)
+        if self.deaf:
             return
         if self.head_due is not None and now > self.head_due:
             if self._cycle_under_way() is not None:
@@ -157,6 +164,18 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.body_due = now + BODY_STALL_S
             else:
                 self.refuse(RequestTimeout("The body of the request did not arrive in time."))
+
+    def _sweep_answer(self, now: float) -> None:
+        if not self.flow.write_paused:
+            self.read_due = None
+            return
+        unread = self.transport.get_write_buffer_size()
+        if self.read_due is None or unread < self.unread_bytes:
+            self.read_due = now + ANSWER_STALL_S
+        self.unread_bytes = unread
+        if now > self.read_due:
+            self.deaf = True
+            self.transport.abort()
 
     def refuse(self, refusal: SalescycleError) -> None:
         """Answers outside the app and closes; answers that are under way go out first."""

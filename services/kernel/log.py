@@ -17,6 +17,8 @@ from services.kernel.errors import Diverged, LogDiverged, Unavailable
 from services.kernel.sql_files import sql
 
 SQL = "services.kernel.sql"
+PAGE_BYTES = 8 * 2**20
+"""A page ends with the event that brings its data to so many bytes: one event may hold 256 KiB."""
 _decode_meta = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -78,13 +80,16 @@ class Log:
         return Head(row[0], row[1])
 
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
-        """At most `limit` events with position > `after`, in order."""
-        rows = await self.pool.fetch(sql(SQL, "read_partition"), partition, after, limit)
-        return [recorded(row) for row in rows]
+        """At most `limit` events with position > `after`, in order, and no more once `PAGE_BYTES` of data are there."""
+        return [recorded(row) for row in await self.read_raw(partition, after, limit)]
 
-    async def read_raw(self, partition: int, after: int, limit: int) -> list[asyncpg.Record]:
+    async def read_raw(
+        self, partition: int, after: int, limit: int, max_bytes: int = PAGE_BYTES
+    ) -> list[asyncpg.Record]:
         """As `read`, but rows as they came: (partition, position, stream, version, type, source, id, …, data, meta)."""
-        rows: list[asyncpg.Record] = await self.pool.fetch(sql(SQL, "read_partition"), partition, after, limit)
+        rows: list[asyncpg.Record] = await self.pool.fetch(
+            sql(SQL, "read_partition"), partition, after, limit, max_bytes
+        )
         return rows
 
     async def read_stream(self, partition: int, stream: str, after_version: int, limit: int) -> list[Recorded]:

@@ -30,6 +30,7 @@ _logger = structlog.get_logger(__name__)
 INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE)
 
 BATCH_EVENTS = 1_000
+BATCH_BYTES = 2 * 2**20
 
 WHAT_TO_DO = (
     "The log was restored to an older state, or the topic belongs to another log. Nothing is published until someone decides: "
@@ -222,7 +223,7 @@ class Relay:
         if not wanted:
             return {}
         rows = await self._pool.fetch(
-            sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS
+            sql("services.kernel.sql", "read_pages"), list(wanted), list(wanted.values()), BATCH_EVENTS, BATCH_BYTES
         )
         pages: dict[int, list[Recorded]] = {}
         for row in rows:

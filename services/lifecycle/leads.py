@@ -1,6 +1,7 @@
 """Reads of leads: the state of one, the list of all, the history of one. Straight from the log's own tables."""
 
 import heapq
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import asyncpg
@@ -38,13 +39,14 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:
-        after = _after(cursor, str) or "lead/"
+        asked = ["leads", stage, owner]
+        after = _after(cursor, asked, str) or "lead/"
         pages = [
             await placement.log.pool.fetch(sql("services.lifecycle.sql", "list_leads"), after, stage, owner, limit + 1)
             for placement in placements.all
         ]
         rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
-        following = encode_cursor(rows[limit - 1]["stream"]) if len(rows) > limit else None
+        following = encode_cursor([asked, rows[limit - 1]["stream"]]) if len(rows) > limit else None
         body = (
             b'{"leads":['
             + b",".join(_lead(row) for row in rows[:limit])
@@ -76,12 +78,13 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     )  # fmt: skip
     async def get_events(request: Request, id: LeadId, limit: Limit = 50, cursor: Cursor = None) -> Response:
         stream = f"lead/{id}"
-        after = _after(cursor, int) or 0
+        asked = ["events", id]
+        after = _after(cursor, asked, int) or 0
         log = placements.of_stream(stream).log
         events = await log.read_stream(placements.partition_of(stream), stream, after, limit + 1)
         if not events and not after:
             raise NotFound("no event of this lead is stored")
-        following = encode_cursor(events[limit - 1].version) if len(events) > limit else None
+        following = encode_cursor([asked, events[limit - 1].version]) if len(events) > limit else None
         page = b",".join(structured(event, base_url) for event in events[:limit])
         body = b'{"events":[' + page + b'],"next_cursor":' + _encode(following) + b"}"
         return Response(body, media_type="application/json", headers=_link(request, following))
@@ -120,10 +123,11 @@ def _link(request: Request, cursor: str | None) -> dict[str, str]:
     return {"Link": next_link(request, cursor)} if cursor else {}
 
 
-def _after(cursor: str | None, kind: type[Any]) -> Any:
+def _after(cursor: str | None, asked: Sequence[str | None], kind: type[Any]) -> Any:
+    """Where the page before ended. Raises BadCursor where the cursor is none of ours, or of another list or filter."""
     if cursor is None:
         return None
-    value = decode_cursor(cursor)
-    if not isinstance(value, kind):
-        raise BadCursor("the cursor belongs to another list")
-    return value
+    match decode_cursor(cursor):
+        case [of, value] if of == asked and isinstance(value, kind):
+            return value
+    raise BadCursor("the cursor belongs to another list, or to other filters")

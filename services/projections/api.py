@@ -166,7 +166,7 @@ def router(engine: AsyncEngine, reporting_zone: str) -> APIRouter:
         rows = queries.answer_rows(found, dimensions)
         if not rows and known is not None:
             notes.append("Nothing that matches was known at that instant.")
-        answer = _answer(question, fresh, in_zone, rows, stale=stale, notes=notes)
+        answer = _answer(question, fresh, in_zone, rows, stale=stale, parked=parked, notes=notes)
         return _in_form(form, answer, rows)
 
     return routes
@@ -183,7 +183,14 @@ async def _reached(engine: AsyncEngine, min_position: str, timeout_s: float) -> 
 
 
 def _answer(
-    question: Question, fresh: Freshness, zone: str, rows: list[dict[str, Any]], *, stale: bool, notes: list[str]
+    question: Question,
+    fresh: Freshness,
+    zone: str,
+    rows: list[dict[str, Any]],
+    *,
+    stale: bool,
+    parked: int,
+    notes: list[str],
 ) -> dict[str, Any]:
     return {
         "metric": queries.METRIC,
@@ -193,7 +200,7 @@ def _answer(
         "known_at": question.known_at,
         "zone": zone,
         "group_by": list(question.group_by),
-        "complete": fresh.through is not None and question.as_of <= fresh.through,
+        "complete": fresh.through is not None and question.as_of <= fresh.through and not parked,
         "rows": rows,
         "positions": {str(partition): position for partition, position in fresh.positions.items()},
         "known_through": fresh.through,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from schemas.wire import from_kafka
-from services.kernel import kafka
+from services.kernel import auth, kafka
 from services.kernel.settings import KafkaSettings
 from tests.support.brokers import Broker
 from tests.support.processes import Processes, ServiceProcess
@@ -83,6 +83,52 @@ def test_leads_are_listed_with_filters_and_cursors(http: httpx.Client) -> None:
         parameters["cursor"] = page["next_cursor"]
     assert seen == [f"L-{n:02}" for n in range(1, 30, 2)]
     assert len(http.get("/v1/leads", params={"stage": "opportunity", "limit": "500"}).json()["leads"]) == 30
+
+
+def test_a_cursor_belongs_to_its_list_and_its_filters(http: httpx.Client) -> None:
+    for lead in ("L-1", "L-2"):
+        http.post("/v1/events", json=captured(lead, owner="ana"))
+        http.post("/v1/events", json=captured(lead, 2))
+    cursor = http.get("/v1/leads", params={"owner": "ana", "limit": 1}).json()["next_cursor"]
+    assert http.get("/v1/leads", params={"owner": "ana", "cursor": cursor}).json()["leads"][0]["id"] == "L-2"
+    for path, asked in (
+        ("/v1/leads", {}),
+        ("/v1/leads", {"owner": "bo"}),
+        ("/v1/leads", {"owner": "ana", "stage": "x"}),
+    ):
+        refused = http.get(path, params={**asked, "cursor": cursor})
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad-cursor")
+    history = http.get("/v1/leads/L-1/events", params={"limit": 1}).json()["next_cursor"]
+    assert http.get("/v1/leads/L-2/events", params={"cursor": history}).json()["code"] == "bad-cursor"
+    assert http.get("/v1/leads/L-1/events", params={"cursor": cursor}).json()["code"] == "bad-cursor"
+
+
+def test_a_revoked_key_ends_the_stream_that_it_opened(http: httpx.Client, processes: Processes) -> None:
+    path = processes.folder / "keys.json"
+    token = auth.create_key(path, ["events:read"], "a reader")
+    with http.stream("GET", "/v1/log", headers={"authorization": f"Bearer {token}"}, timeout=20) as events:
+        assert events.status_code == 200
+        auth.revoke_key(path, token.split("_")[1])
+        assert [line for line in events.iter_lines() if line.startswith("data:")] == []
+    assert http.get("/v1/log/0", headers={"authorization": f"Bearer {token}"}).status_code == 401
+
+
+def test_large_events_are_read_and_published_in_pages_of_bounded_size(http: httpx.Client) -> None:
+    prose = "x" * 2_000
+    big = {**captured("L-1"), "data": {"source_channel": "web", "utm": {f"k{n}": prose[:500] for n in range(20)}}}
+    events = [{**big, "id": f"big-{n}"} for n in range(1_000)]
+    kind = {"content-type": "application/cloudevents-batch+json"}
+    answer = http.post("/v1/events", content=msgspec.json.encode(events), headers=kind, timeout=30)
+    assert {item["status"] for item in answer.json()} == {201}
+    first = http.get("/v1/log/9", params={"limit": 5_000})
+    positions = [msgspec.json.decode(line)["position"] for line in first.content.splitlines()]
+    assert positions == list(range(1, len(positions) + 1))
+    assert len(positions) < 1_000
+    assert len(first.content) < 9 * 2**20
+    rest = http.get("/v1/log/9", params={"limit": 5_000, "after": positions[-1]})
+    assert [msgspec.json.decode(line)["position"] for line in rest.content.splitlines()] == list(
+        range(len(positions) + 1, 1_001)
+    )
 
 
 def test_the_feed_gives_the_log_and_knows_its_readers(http: httpx.Client) -> None:

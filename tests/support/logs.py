@@ -84,7 +84,13 @@ class LeadLog:
         return outcome
 
     async def everything(self) -> dict[int, list[Recorded]]:
-        return {partition: await self.log.read(partition, 0, 1_000_000) for partition in self.log.owned}
+        return {partition: await self._all_of(partition) for partition in self.log.owned}
+
+    async def _all_of(self, partition: int) -> list[Recorded]:
+        found: list[Recorded] = []
+        while page := await self.log.read(partition, len(found), 100_000):
+            found += page
+        return found
 
     async def state(self, lead: str) -> dict[str, Any]:
         row = await self.log.pool.fetchrow("SELECT version, state FROM stream WHERE stream = $1", f"lead/{lead}")

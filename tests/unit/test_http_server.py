@@ -3,7 +3,9 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -22,6 +24,7 @@ class EchoApp:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.left = 0
+        self.gone = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,10 +37,20 @@ class EchoApp:
         self.bodies.append(body)
         if scope["path"] == "/slow":
             await asyncio.sleep(0.3)
+        if scope["path"] == "/endless":
+            await self._endless(send)
+            return
         answer = scope["path"].encode() + b" " + body
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": answer})
+
+    async def _endless(self, send: Send) -> None:
+        """Sends until the server says by returning without effect that nobody is there; each `send` may wait for the reader."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not self.gone:
+            await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+            await asyncio.sleep(0.001)
 
 
 class Running:
@@ -83,10 +96,12 @@ class Running:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     monkeypatch.setattr(http_server, "HEAD_TIMEOUT_S", 0.6)
     monkeypatch.setattr(http_server, "BODY_STALL_S", 0.6)
+    monkeypatch.setattr(http_server, "ANSWER_STALL_S", 0.6)
     monkeypatch.setattr(http_server, "SWEEP_EVERY_TICKS", 1)
     running = Running()
     running.start()
     yield running
+    running.app.gone = True
     running.stop()
 
 
@@ -161,6 +176,25 @@ def test_a_slow_body_that_keeps_coming_is_read_whole(server: Running) -> None:
     head = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 40000\r\n\r\n"
     (answer,) = answers(exchange(server.port, head, *[b"a" * 4_000] * 10, pause_s=0.1))
     assert (answer.status, server.app.bodies) == (200, [b"a" * 40_000])
+
+
+def test_an_answer_that_nobody_reads_is_cut_off(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /endless HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
+        time.sleep(2.5)
+        with suppress(ConnectionResetError):
+            rest = 0
+            while piece := connection.recv(1 << 20):
+                rest += len(piece)
+                assert rest < 100 << 20, "the answer goes on"
+
+
+def test_an_answer_that_is_read_slowly_goes_on(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /endless HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
+        for _ in range(25):
+            time.sleep(0.1)
+            assert connection.recv(1 << 20)
 
 
 def test_pipelined_requests_are_answered_in_order(server: Running) -> None:

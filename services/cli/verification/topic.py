@@ -93,7 +93,7 @@ class _Walk:
         found, self._found = self._found, []
         if self.page:
             rows = await connection.fetch(
-                sql(SQL, "read_partition"), self.partition, self.page[0].position - 1, len(self.page)
+                sql(SQL, "read_partition"), self.partition, self.page[0].position - 1, len(self.page), 2**40
             )
             stored = {row[1]: recorded(row) for row in rows}
             for event in self.page:
