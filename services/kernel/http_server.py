@@ -129,6 +129,10 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.close()
         super().on_body(body)
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.read_due = None  # the client has read on; what waits now is something else
+
     def on_message_complete(self) -> None:
         self.body_due = None
         super().on_message_complete()
