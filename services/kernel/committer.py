@@ -27,7 +27,7 @@ from services.kernel.telemetry import APPEND_BATCH_EVENTS, APPEND_CONFLICTS, APP
 
 _logger = structlog.get_logger(__name__)
 _ARRAYS = (
-    "text", "smallint", "integer", "integer", "json",
+    "text", "smallint", "integer", "integer", "json", "text",
     "smallint", "integer",
     "integer", "integer", "text", "integer", "text", "text", "text", "timestamptz", "json", "json", "bytea", "text",
 )  # fmt: skip
@@ -165,7 +165,7 @@ class Committer:
                 raise
             except Exception as error:
                 _logger.exception("append failed", error=postgres.described(error))
-                self._fail(batch, SalescycleError("the event could not be stored"))
+                await self._apart(batch)
             finally:
                 self._busy -= streams
                 self._flying -= sum(submission.size for submission in batch)
@@ -189,9 +189,7 @@ class Committer:
                 if state in _RETRIED_SQLSTATES:
                     APPEND_CONFLICTS.labels(state).inc()
                     self._careful_until = loop.time() + 2.0
-                    for submission in batch:
-                        for event in submission.events:
-                            self._cache.pop(event.stream, None)
+                    self._forget(batch)
                     if loop.time() > deadline:
                         self._fail(batch, Unavailable("the event lost every race; it is safe to send it again"))
                         return
@@ -202,7 +200,7 @@ class Committer:
                         "the store does not answer; the batch is looked up and tried again",
                         error=postgres.described(error),
                     )
-                    self._cache.clear()
+                    self._forget(batch)
                     if loop.time() > deadline:
                         self._fail(
                             batch, Unavailable("the store cannot be reached; it is safe to send the event again")
@@ -218,6 +216,26 @@ class Committer:
                     _logger.error("the store refused an event", error=postgres.described(error))
                     batch[0].deliver(SalescycleError("the event could not be stored"))
                     return
+
+    async def _apart(self, batch: list[Submission]) -> None:
+        """Something raised what nobody foresaw, such as a stream that another release wrote: let each stand for itself."""
+        for submission in batch:
+            try:
+                if submission.sink.outcomes[submission.index] is None:
+                    await self._commit([submission])
+            except asyncio.CancelledError:
+                raise
+            except SalescycleError as refusal:
+                submission.deliver(refusal)
+            except Exception as error:
+                _logger.exception("an event could not be stored", error=postgres.described(error))
+                submission.deliver(SalescycleError("the event could not be stored"))
+
+    def _forget(self, batch: list[Submission]) -> None:
+        """What is remembered of these streams may be wrong: another process appended, or our own commit is uncertain."""
+        for submission in batch:
+            for event in submission.events:
+                self._cache.pop(event.stream, None)
 
     async def _attempt(self, connection: Any, batch: list[Submission], careful: bool) -> None:
         """Load, decide, append, answer: one round trip where every stream is cached, else two or three."""
@@ -240,17 +258,20 @@ class Committer:
         """A draft whose refusals rest on the store: a cached stream may be older than another process's append."""
         events = [event for submission in batch for event in submission.events]
         wanted = {event.stream for event in events if event.stream not in self._cache}
+        # held here, not looked up again: while we wait for the store, the other worker may empty the cache
+        records = {event.stream: self._cache[event.stream] for event in events if event.stream in self._cache}
         fresh: set[str] = set()
         receipts: dict[tuple[str, str], Receipt] | None = None
         histories: dict[str, list[Recorded]] = {}
         while True:
-            await self._load_streams(connection, wanted)
+            if wanted:
+                records = {stream: record for stream, record in records.items() if stream not in wanted}
+                records |= await self._load_streams(connection, wanted)
             fresh |= wanted
             histories = {stream: history for stream, history in histories.items() if stream not in wanted}
             if receipts is None and (fresh or careful):
                 # where a stream must be loaded, a repeated event is likely: ask for receipts too, before deciding
                 receipts = await self._load_receipts(connection, events)
-            records = {event.stream: self._cache[event.stream] for event in events if event.stream in self._cache}
             draft = Draft(self._deciders, self._log.partitions, records, receipts or {}, histories)
             for submission in batch:
                 draft.decide(submission)
@@ -260,13 +281,12 @@ class Committer:
             elif not wanted:
                 return draft
 
-    async def _load_streams(self, connection: Any, streams: set[str]) -> None:
-        """Put what the store knows of `streams` into the cache, and nothing for those that it does not know."""
-        if streams:
-            for stream in streams:
-                self._cache.pop(stream, None)
-            for stream, version, state in await connection.fetch(sql(SQL, "load_streams"), list(streams)):
-                self._cache[stream] = decode_state(state, version, decider_of(self._deciders, stream))
+    async def _load_streams(self, connection: Any, streams: set[str]) -> dict[str, StreamRecord]:
+        """What the store knows of `streams`; nothing for those that it does not know."""
+        return {
+            stream: decode_state(state, version, decider_of(self._deciders, stream))
+            for stream, version, state in await connection.fetch(sql(SQL, "load_streams"), list(streams))
+        }
 
     async def _load_receipts(self, connection: Any, events: list[Event]) -> dict[tuple[str, str], Receipt]:
         rows = await connection.fetch(sql(SQL, "load_receipts"), [e.source for e in events], [e.id for e in events])

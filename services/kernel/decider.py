@@ -46,6 +46,9 @@ class Decider(Protocol):
     def summary(self, state: Any) -> dict[str, Any]:
         """The few words of a state that a refused caller is told."""
 
+    def labels(self, state: Any) -> tuple[str, ...]:
+        """What lists of such streams are filtered by, as `name=value`; sorted, no U+001F in them."""
+
     def encode(self, state: Any) -> bytes: ...
 
     def decode(self, state: bytes) -> Any: ...

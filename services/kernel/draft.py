@@ -250,6 +250,10 @@ class Draft:
             encode_state(each.key, decider_of(self._deciders, name).encode(each.state))
             for name, each in zip(names, streams, strict=True)
         ]
+        labels = [
+            "\x1f".join(decider_of(self._deciders, name).labels(each.state))
+            for name, each in zip(names, streams, strict=True)
+        ]
         counts: dict[int, int] = {}
         for row in rows:
             counts[row.partition] = row.offset = counts.get(row.partition, 0) + 1
@@ -260,7 +264,7 @@ class Draft:
         events = [row.event for row in rows]
         return [
             texts(names), numbers([each.partition for each in streams]), numbers([each.base for each in streams]),
-            numbers([each.version for each in streams]), texts(states),
+            numbers([each.version for each in streams]), texts(states), texts(labels),
             numbers(partitions), numbers([counts[partition] for partition in partitions]),
             numbers([row.slot for row in rows]), numbers([row.offset for row in rows]),
             texts([event.stream for event in events]), numbers([row.version for row in rows]),

@@ -17,6 +17,10 @@ from services.kernel.errors import Diverged, LogDiverged, Unavailable
 from services.kernel.sql_files import sql
 
 SQL = "services.kernel.sql"
+WRITING_CONNECTIONS = 12
+"""Two or more committers' workers, the wake-up channel, and what looks at heads now and then."""
+READ_TIMEOUT_MS = 10_000
+"""A read over HTTP that takes longer is given up, so that it does not wear out the store."""
 PAGE_BYTES = 8 * 2**20
 """A page ends with the event that brings its data to so many bytes: one event may hold 256 KiB."""
 _decode_meta = msgspec.json.Decoder(dict[str, Any]).decode
@@ -32,9 +36,13 @@ class Head(NamedTuple):
 class Log:
     """The partitions `owned` (ascending) of a log of `partitions` in one database, seen as `writer` and as `relay`."""
 
-    def __init__(self, name: str, pool: asyncpg.Pool, partitions: int, owned: Sequence[int]) -> None:
+    def __init__(
+        self, name: str, pool: asyncpg.Pool, reads: asyncpg.Pool, partitions: int, owned: Sequence[int]
+    ) -> None:
         self.name = name
         self.pool = pool
+        """For appends, heads and wake-ups alone: however many read, an append finds its connection."""
+        self.reads = reads
         self.partitions = partitions
         self.owned = tuple(owned)
 
@@ -50,17 +58,26 @@ class Log:
             Diverged: the database was laid out for other partitions.
         """
         pool = await postgres.create_pool(
-            url, schema=schema, role=role, min_size=2, max_size=pool_size, statement_timeout_ms=statement_timeout_ms
+            url,
+            schema=schema,
+            role=role,
+            min_size=2,
+            max_size=WRITING_CONNECTIONS,
+            statement_timeout_ms=statement_timeout_ms,
         )
-        log = cls(name, pool, partitions, owned)
+        reads = await postgres.create_pool(
+            url, schema=schema, role=role, min_size=1, max_size=pool_size,
+            statement_timeout_ms=min(statement_timeout_ms, READ_TIMEOUT_MS), plan_each_time=True,
+        )  # fmt: skip
+        log = cls(name, pool, reads, partitions, owned)
         try:
             rows = await pool.fetch("SELECT partition FROM log_partition ORDER BY partition")
         except asyncpg.UndefinedTableError:
-            await pool.close()
+            await log.close()
             raise Unavailable(f"the store has no log in the schema {schema}: run `salescycle migrate`") from None
         there = [row[0] for row in rows]
         if there != list(log.owned):
-            await pool.close()
+            await log.close()
             raise Diverged(
                 f"the log in placement {name} holds {len(there)} partitions, the settings say {len(log.owned)} of "
                 f"{partitions}; the number of partitions is fixed when the store is made"
@@ -69,13 +86,14 @@ class Log:
 
     async def close(self) -> None:
         await self.pool.close()
+        await self.reads.close()
 
     async def heads(self) -> dict[int, Head]:
         rows = await self.pool.fetch("SELECT partition, head, through FROM log_partition ORDER BY partition")
         return {row[0]: Head(row[1], row[2]) for row in rows}
 
     async def head(self, partition: int) -> Head:
-        row = await self.pool.fetchrow("SELECT head, through FROM log_partition WHERE partition = $1", partition)
+        row = await self.reads.fetchrow("SELECT head, through FROM log_partition WHERE partition = $1", partition)
         assert row is not None, partition
         return Head(row[0], row[1])
 
@@ -87,14 +105,14 @@ class Log:
         self, partition: int, after: int, limit: int, max_bytes: int = PAGE_BYTES
     ) -> list[asyncpg.Record]:
         """As `read`, but rows as they came: (partition, position, stream, version, type, source, id, …, data, meta)."""
-        rows: list[asyncpg.Record] = await self.pool.fetch(
+        rows: list[asyncpg.Record] = await self.reads.fetch(
             sql(SQL, "read_partition"), partition, after, limit, max_bytes
         )
         return rows
 
     async def read_stream(self, partition: int, stream: str, after_version: int, limit: int) -> list[Recorded]:
         """At most `limit` events of a stream with version > `after_version`, in order of version."""
-        rows = await self.pool.fetch(
+        rows = await self.reads.fetch(
             "SELECT partition, position, stream, version, type, source, id, occurred_at, recorded_at, data, meta "
             "FROM event WHERE partition = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4",
             partition, stream, after_version, limit,
@@ -107,7 +125,7 @@ class Log:
         Raises:
             LogDiverged: the log ends before the reader, or holds another event there: it went back in time.
         """
-        row = await self.pool.fetchrow(
+        row = await self.reads.fetchrow(
             "SELECT l.head, l.through, e.id FROM log_partition AS l "
             "LEFT JOIN event AS e ON e.partition = l.partition AND e.position = $2 WHERE l.partition = $1",
             partition, position,

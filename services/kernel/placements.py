@@ -58,6 +58,7 @@ class Placements:
     async def open(
         cls, *, schema: str, partitions: int, places: Sequence[PlacementSettings], postgres: PostgresSettings,
         kafka: KafkaSettings, topic: str, deciders: Deciders, base_url: str, owner: str,
+        committer_depth: int = 2,
     ) -> "Placements":  # fmt: skip
         """Connect to every placement. Raises Unavailable or Diverged."""
         made = []
@@ -67,7 +68,7 @@ class Placements:
                 statement_timeout_ms=postgres.statement_timeout_ms,
             )  # fmt: skip
             heads = Heads(log, channel=f"{schema}_heads")
-            committer = Committer(log, deciders, on_append=heads.appended)
+            committer = Committer(log, deciders, on_append=heads.appended, depth=committer_depth)
             relay_pool = await create_pool(url, schema=schema, role="salescycle_relay", min_size=1, max_size=4)
             relay = Relay(relay_pool, log, heads, kafka, topic=topic, base_url=base_url, owner=owner)
             made.append(Placement(log, heads, committer, relay))
@@ -110,6 +111,7 @@ class Placements:
         for index, place in enumerate(places):
             groups.setdefault(id(place), []).append(index)
         answers: list[Any] = [None] * len(events)
+        refused: list[SalescycleError] = []
 
         async def store(indices: list[int]) -> None:
             committer = places[indices[0]].committer
@@ -118,11 +120,14 @@ class Placements:
                     [(events[index],) for index in indices], strict=strict
                 )
             except SalescycleError as refusal:  # one placement may be full while the other stores
+                refused.append(refusal)
                 outcomes = [refusal] * len(indices)
             for index, outcome in zip(indices, outcomes, strict=True):
                 answers[index] = _single(outcome)
 
         await asyncio.gather(*(store(indices) for indices in groups.values()))
+        if len(refused) == len(groups):  # nothing was taken anywhere, as with one placement
+            raise refused[0]
         return answers
 
     async def append_together(self, events: Sequence[Event], *, strict: bool) -> list[Appended]:

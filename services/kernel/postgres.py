@@ -39,9 +39,19 @@ WRONG_PLACEMENT = "SC003"
 
 
 async def create_pool(
-    url: str, *, schema: str, role: str | None, min_size: int, max_size: int, statement_timeout_ms: int = 30_000
+    url: str,
+    *,
+    schema: str,
+    role: str | None,
+    min_size: int,
+    max_size: int,
+    statement_timeout_ms: int = 30_000,
+    plan_each_time: bool = False,
 ) -> asyncpg.Pool:
     """A pool whose connections see `schema` first and act as `role`.
+
+    `plan_each_time` plans a statement for the values that it is given, not once for all: for searches, whose best way
+    hangs on how many rows match.
 
     Raises:
         Unavailable: the server cannot be reached, or does not let us in.
@@ -53,6 +63,8 @@ async def create_pool(
         "timezone": "UTC",
         "jit": "off",  # plans of milliseconds would pay hundreds for compilation
     }
+    if plan_each_time:
+        server_settings["plan_cache_mode"] = "force_custom_plan"
     if role:
         server_settings["role"] = role
     try:

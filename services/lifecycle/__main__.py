@@ -31,7 +31,7 @@ async def main() -> None:
     placements = await Placements.open(
         schema=SCHEMA, partitions=settings.log.partitions, places=settings.log.placements, postgres=settings.postgres,
         kafka=settings.kafka, topic=settings.kafka.events_topic, deciders={"lead": LeadDecider(pipelines)}, base_url=base_url,
-        owner=f"{socket.gethostname()}:{os.getpid()}:{random_token(4)}",
+        owner=f"{socket.gethostname()}:{os.getpid()}:{random_token(4)}", committer_depth=settings.committer_depth,
     )  # fmt: skip
 
     async def why_not_ready() -> str | None:

@@ -64,7 +64,9 @@ class Door:
         self._keys.authorise(authorization.decode("latin-1") if authorization else None, "events:write")
         kind = media_type(header(headers, b"content-type"), (*SINGLE, BATCH, LINES))
         atomic = _atomic(scope.get("query_string", b""))
-        strict = b"handling=strict" in (header(headers, b"prefer") or b"")
+        strict = _strict(headers)
+        if kind not in SINGLE and (header(headers, b"if-match") or header(headers, b"if-none-match")):
+            raise _flawed("/header/if-match", "a batch has many streams; give each item its `expectedversion`")
         if kind == LINES:
             refuse_compressed(headers)
             _accepts(headers, LINES)
@@ -235,6 +237,17 @@ def _atomic(query: bytes) -> bool:
     if query not in (b"atomic=true", b"atomic=false"):
         raise _flawed("/query", "the only parameter is atomic, true or false, once")
     return query == b"atomic=true"
+
+
+def _strict(headers: RawHeaders) -> bool:
+    """Whether the caller prefers strict handling (RFC 7240; names are case-insensitive, there may be several headers)."""
+    for name, value in headers:
+        if name == b"prefer":
+            for preference in value.split(b","):
+                token, _, wish = preference.partition(b";")[0].partition(b"=")
+                if token.strip().lower() == b"handling":
+                    return wish.strip().strip(b'"').lower() == b"strict"  # the first one counts
+    return False
 
 
 def _precondition(headers: RawHeaders) -> int | None:

@@ -12,7 +12,6 @@ def describe_door(document: dict[str, Any]) -> dict[str, Any]:
     """Add `POST /v1/events` and its schemas to an OpenAPI 3.1 document; harmless when done twice."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Answer"] = _ANSWER
-    schemas["Problem"] = _PROBLEM_SCHEMA
     event = {"oneOf": [_inline(document_schema(event_type)) for event_type in EVENTS.values()]}
     schemas["Event"] = event
     reference = {"$ref": "#/components/schemas/Event"}
@@ -60,7 +59,7 @@ def _operation(event: dict[str, Any]) -> dict[str, Any]:
             **{
                 status: {"description": text, **_PROBLEM}
                 for status, text in {
-                    "400": "Not I-JSON", "401": "No valid key", "403": "The key lacks events:write", "408": "The body came too slowly",
+                    "400": "Not I-JSON", "401": "No valid key", "403": "The key lacks events:write", "406": "Answers are JSON, or NDJSON for lines", "408": "The body came too slowly",
                     "409": "Not a normal step, and strict handling was asked for", "412": "The stream has moved on",
                     "413": "Too large", "415": "Another media type", "422": "Breaks the schema or a rule of meaning",
                     "503": "Too much at once, or the store is away: send it again",
@@ -92,24 +91,5 @@ _ANSWER = {
         },
         "anomaly": {"type": "string", "description": "Why the fact contradicts what was known"},
         "status": {"type": "integer", "description": "In a batch or line answer"},
-    },
-}
-
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "code": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}}},
-        },
-        "trace_id": {"type": "string"},
     },
 }

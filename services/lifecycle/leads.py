@@ -41,8 +41,9 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     ) -> Response:
         asked = ["leads", stage, owner]
         after = _after(cursor, asked, str) or "lead/"
+        labels = [f"{name}={value}" for name, value in (("owner", owner), ("stage", stage)) if value is not None]
         pages = [
-            await placement.log.pool.fetch(sql("services.lifecycle.sql", "list_leads"), after, stage, owner, limit + 1)
+            await placement.log.reads.fetch(sql("services.lifecycle.sql", "list_leads"), after, labels, limit + 1)
             for placement in placements.all
         ]
         rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
@@ -65,7 +66,7 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     )
     async def get_lead(id: LeadId) -> Response:
         stream = f"lead/{id}"
-        row = await placements.of_stream(stream).log.pool.fetchrow(
+        row = await placements.of_stream(stream).log.reads.fetchrow(
             "SELECT stream, partition, version, state FROM stream WHERE stream = $1", stream
         )
         if row is None:
@@ -95,7 +96,7 @@ def leads_router(placements: Placements, base_url: str) -> APIRouter:
     )  # fmt: skip
     async def get_event(id: LeadId, version: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> Response:
         stream = f"lead/{id}"
-        row = await placements.of_stream(stream).log.pool.fetchrow(
+        row = await placements.of_stream(stream).log.reads.fetchrow(
             "SELECT partition, position, stream, version, type, source, id, occurred_at, recorded_at, data, meta "
             "FROM event WHERE partition = $1 AND stream = $2 AND version = $3",
             placements.partition_of(stream), stream, version,

@@ -62,6 +62,28 @@ def test_a_batch_answers_each_item_and_one_bad_item_fails_alone(http: httpx.Clie
     assert http.get("/v1/leads/L-9").status_code == 404
 
 
+def test_a_condition_on_a_batch_is_refused_rather_than_ignored(http: httpx.Client) -> None:
+    for kind in ("application/cloudevents-batch+json", "application/x-ndjson"):
+        answer = http.post(
+            "/v1/events",
+            content=msgspec.json.encode([captured("L-1")]),
+            headers={"content-type": kind, "if-match": '"1"'},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation")
+
+
+@pytest.mark.parametrize(
+    ("prefer", "status"),
+    [
+        ("handling=strict", 409), ("Handling=Strict; foo, wait=5", 409), ('respond-async, handling="strict"', 409),
+        ("handling=strictly", 201), ("handling=lenient, handling=strict", 201), ("x-handling=strict", 201),
+    ],
+)  # fmt: skip
+def test_strict_handling_is_asked_for_as_rfc_7240_writes_it(http: httpx.Client, prefer: str, status: int) -> None:
+    won = {**captured("L-1"), "type": "Won", "data": {"value": {"amount": "1.00", "currency": "EUR"}}}
+    assert http.post("/v1/events", json=won, headers={"prefer": prefer}).status_code == status
+
+
 def test_a_stream_of_lines_is_answered_line_by_line(http: httpx.Client) -> None:
     lines = b"\n".join(msgspec.json.encode(captured(f"L-{n}")) for n in range(1200)) + b"\nnot json\n"
     answer = http.post("/v1/events", content=lines, headers={"content-type": "application/x-ndjson"})

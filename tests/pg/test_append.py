@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import asyncpg
 import pytest
 
+from schemas.envelope import Event
 from services.kernel.draft import Appended
-from services.kernel.errors import IdempotencyMismatch, IllegalTransition, Invalid, VersionConflict
+from services.kernel.errors import IdempotencyMismatch, IllegalTransition, Invalid, Unavailable, VersionConflict
+from services.kernel.sql_files import sql
 from tests.support.logs import LeadLog, check_dense, event, opened, prepare
 
 
@@ -152,9 +156,69 @@ async def test_a_late_event_after_a_restart_refolds_from_the_store(log: LeadLog,
     assert [each["type"] for each in state["anomalies"]] == ["Won"]
 
 
-async def test_the_log_cannot_be_changed_by_its_writer(log: LeadLog) -> None:
-    import asyncpg
+async def test_a_refusal_rests_on_what_was_loaded_whatever_happens_to_the_cache_meanwhile(log: LeadLog) -> None:
+    """The workers share the cache: one that lost its connection empties it while the other waits for the store."""
+    await log.post_one(event("LeadCaptured", "L-1"))
+    committer = log.committer
+    committer._cache.clear()
+    load = committer._load_receipts
 
+    async def load_and_lose_the_cache(connection: Any, events: list[Event]) -> Any:
+        found = await load(connection, events)
+        committer._cache.clear()
+        return found
+
+    committer._load_receipts = load_and_lose_the_cache  # type: ignore[method-assign]
+    answer = await log.post_one(event("ActivityLogged", "L-1", expectedversion=1))
+    assert answer.version == 2
+
+
+async def test_a_lead_that_cannot_be_read_fails_alone(log: LeadLog, database: str) -> None:
+    """As while a newer release runs beside this one, and has stored what this one does not know."""
+    await log.post(*(event("LeadCaptured", f"L-{n}", "2026-02-01T00:00:00Z") for n in range(6)))
+    owner = await asyncpg.connect(database)
+    await owner.execute("UPDATE lifecycle.event SET type = 'FromTheFuture' WHERE stream = 'lead/L-3'")
+    await owner.close()
+    late = [event("ActivityLogged", f"L-{n}", "2026-01-01T00:00:00Z") for n in range(6)]
+    outcomes = await log.post(*late)
+    assert [type(outcome) for outcome in outcomes] == [Appended] * 3 + [Unavailable] + [Appended] * 2
+
+
+async def test_readers_do_not_hold_up_an_append(log: LeadLog) -> None:
+    """A reader waits for a connection among readers, however many of them there are."""
+    await log.post_one(event("LeadCaptured", "L-1"))
+    slow = [asyncio.create_task(log.log.reads.fetch("SELECT pg_sleep(2)")) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    async with asyncio.timeout(1):
+        await log.post_one(event("ActivityLogged", "L-1"))
+    assert not any(task.done() for task in slow)
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_a_list_of_few_leads_among_many_is_found_by_its_index(log: LeadLog, database: str) -> None:
+    await log.post(
+        *(event("LeadCaptured", f"L-{n}", data={"source_channel": "web", "owner": "bo"}) for n in range(2_000))
+    )
+    await log.post_one(event("LeadCaptured", "L-x", data={"source_channel": "web", "owner": "ana"}))
+    owner = await asyncpg.connect(database)
+    await owner.execute("ANALYZE lifecycle.stream")
+    await owner.close()
+
+    async def plan(label: str) -> str:
+        async with log.log.reads.acquire() as connection:
+            rows = await connection.fetch(
+                f"EXPLAIN {sql('services.lifecycle.sql', 'list_leads')}", "lead/", [label], 51
+            )
+        return "\n".join(row[0] for row in rows)
+
+    assert "stream_labels" in await plan("owner=ana")
+    assert "stream_labels" in await plan("owner=nobody")
+    assert "stream_pkey" in await plan("owner=bo")
+
+
+async def test_the_log_cannot_be_changed_by_its_writer(log: LeadLog) -> None:
     await log.post_one(event("LeadCaptured", "L-1"))
     for statement in (
         "UPDATE event SET type = 'x'",

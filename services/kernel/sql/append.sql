@@ -1,6 +1,6 @@
 -- Append one batch: compare-and-set every stream, write receipts, take the counters as late as possible, write the events.
 --
--- Parameters  streams in ascending order of name (s_*), partitions in ascending order with the number of events each (p_*),
+-- Parameters  streams in ascending order of name (s_*, their labels joined by U+001F), partitions in ascending order with the number of events each (p_*),
 --             events in log order (e_*): e_slot is the index of the event's partition in p_partition from 1, e_offset its
 --             place among the batch's events there from 1, e_digest and e_implied (types, with commas) go to its receipt.
 -- Returns     one row: recorded_at of the batch, and the head of each partition before it, in the order of p_partition.
@@ -9,7 +9,7 @@
 --             No user code runs while a counter is held: only the insert of the events and the commit.
 -- Cost        one index probe for each stream, receipt and event; measured 20-30 us an event in batches of 100 and more.
 CREATE OR REPLACE FUNCTION append(
-    s_stream text[], s_partition smallint[], s_old integer[], s_new integer[], s_state json[],
+    s_stream text[], s_partition smallint[], s_old integer[], s_new integer[], s_state json[], s_labels text[],
     p_partition smallint[], p_count integer[],
     e_slot integer[], e_offset integer[], e_stream text[], e_version integer[], e_type text[], e_source text[], e_id text[],
     e_occurred_at timestamptz[], e_data json[], e_meta json[], e_digest bytea[], e_implied text[]
@@ -23,11 +23,12 @@ DECLARE
 BEGIN
     -- An insert where an older version was expected means that the stream is gone: the store was restored.
     WITH put AS (
-        INSERT INTO stream AS s (stream, partition, base_version, version, state)
-        SELECT u.stream, u.partition, u.old, u.new, u.state
-        FROM unnest(s_stream, s_partition, s_old, s_new, s_state) AS u (stream, partition, old, new, state)
+        INSERT INTO stream AS s (stream, partition, base_version, version, state, labels)
+        SELECT u.stream, u.partition, u.old, u.new, u.state, string_to_array(u.labels, E'\x1f')
+        FROM unnest(s_stream, s_partition, s_old, s_new, s_state, s_labels) AS u (stream, partition, old, new, state, labels)
         ON CONFLICT (stream) DO UPDATE
-            SET base_version = excluded.base_version, version = excluded.version, state = excluded.state
+            SET base_version = excluded.base_version, version = excluded.version, state = excluded.state,
+                labels = excluded.labels
             WHERE s.version = excluded.base_version
         RETURNING s.stream, (s.xmax = 0) <> (s.base_version = 0) AS strange
     )

@@ -9,18 +9,21 @@ from typing import Any, cast
 
 import msgspec
 
-from schemas.codec import body_of, order_key
+from schemas.codec import UnknownEvent, body_of, order_key
 from schemas.envelope import Event, Recorded
 from schemas.events import LeadBody, LeadCaptured, StageEntered
 from schemas.lead import UNKNOWN_LEAD, Fact, Lead, evolve, normal_next
 from schemas.pipelines import Pipelines
 from services.kernel.decider import Verdict
-from services.kernel.errors import Flaw, Invalid
+from services.kernel.errors import Flaw, Invalid, Unavailable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Lead).decode
 _NORMAL = Verdict()
+
+LABELS = ("owner", "stage")
+"""What lists of leads are filtered by."""
 
 
 class LeadDecider:
@@ -32,7 +35,7 @@ class LeadDecider:
         self._pipelines = pipelines
 
     def fact(self, event: Event | Recorded, version: int) -> Fact:
-        body = event.body if isinstance(event, Event) else body_of(event)
+        body = event.body if isinstance(event, Event) else _stored(event)
         key = order_key(event.occurred_at, event.meta, event.type, body)
         return Fact(key, version, event.type, instant(key[0]), cast("LeadBody", body))
 
@@ -66,6 +69,9 @@ class LeadDecider:
     def summary(self, state: Lead) -> dict[str, Any]:
         return {"phase": state.phase, "stage": state.stage, "outcome": state.outcome, "pipeline": state.pipeline}
 
+    def labels(self, state: Lead) -> tuple[str, ...]:
+        return tuple(f"{name}={value}" for name in LABELS if (value := getattr(state, name)) is not None)
+
     def encode(self, state: Lead) -> bytes:
         return _encode(state)
 
@@ -77,6 +83,13 @@ class LeadDecider:
         if state.phase is None or "LeadCaptured" in state.implied:
             return self._pipelines.knows_stage(stage)
         return self._pipelines.of(state.pipeline).stage(stage) is not None
+
+
+def _stored(event: Recorded) -> Any:
+    try:
+        return body_of(event)
+    except UnknownEvent:
+        raise Unavailable("another release wrote this lead; it is safe to send the event again") from None
 
 
 def instant(business_at_us: int) -> datetime:

@@ -17,8 +17,11 @@ CREATE TABLE stream (
     base_version integer NOT NULL,
     stream text COLLATE "C" PRIMARY KEY,
     state json NOT NULL,
+    -- what lists are filtered by, as name=value; an update that leaves them as they were touches no index
+    labels text[] COLLATE "C" NOT NULL,
     CONSTRAINT version_counts_from_one CHECK (version >= 1)
 ) WITH (fillfactor = 70);
+CREATE INDEX stream_labels ON stream USING gin (labels);
 COMMENT ON TABLE stream IS 'The fold of each stream, kept in the transaction that appends';
 
 CREATE TABLE event (
