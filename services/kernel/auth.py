@@ -27,6 +27,7 @@ from fastapi.security import HTTPBearer
 
 from services.kernel.clock import utc_now
 from services.kernel.errors import Forbidden, NotFound, SalescycleError, Unauthenticated
+from services.kernel.routes import routes_of
 
 SCOPES: Final = (
     "events:write",
@@ -283,7 +284,7 @@ def undeclared_routes(app: FastAPI) -> list[str]:
     """The FastAPI routes that declare neither a scope nor `public`, as `METHOD /path`; must be empty."""
     return [
         f"{method} {route.path}"
-        for route in app.routes
+        for route in routes_of(app)
         if isinstance(route, APIRoute) and scope_of(route) is None
         for method in sorted(route.methods or ())
     ]

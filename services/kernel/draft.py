@@ -13,7 +13,7 @@ import msgspec
 from schemas.envelope import Event, Recorded
 from services.kernel.array_text import byte_strings, numbers, optional_texts, texts
 from services.kernel.decider import Decider, Deciders, decider_of
-from services.kernel.errors import IdempotencyMismatch, IllegalTransition, SalescycleError, VersionConflict
+from services.kernel.errors import Flaw, IdempotencyMismatch, IllegalTransition, SalescycleError, VersionConflict
 from services.kernel.partition import partition_of
 
 OrderKey = tuple[int, int, str, int]
@@ -154,30 +154,47 @@ class Draft:
         """Accept the submission into the batch, or refuse it; either is delivered once the batch is committed."""
         saved: dict[str, Any] = {}
         rows: list[_Row] = []
+        number = 0
         outcome: list[_Row | Appended] = []
         try:
-            for number, event in enumerate(submission.events):
+            for event in submission.events:
                 known = self._known(event)
                 if known is not None:
                     outcome.append(known)
+                    number += 1
                     continue
                 working = self._stream(event.stream)
                 if event.stream not in saved and submission.size > 1:
                     saved[event.stream] = working.snapshot()
-                row = self._judge(working, event, submission.strict, number)
+                row = self._judge(working, event, submission.strict)
                 rows.append(row)
                 outcome.append(row)
                 self._fresh[event.source, event.id] = row
+                number += 1
         except SalescycleError as refusal:
             for row in rows:
                 del self._fresh[row.event.source, row.event.id]
             for stream, state in saved.items():
                 self._working[stream].restore(state)
+            if submission.size > 1:
+                self._say_which(refusal, submission.events[number], number)
             self._refused.append((submission, refusal))
             self.doubted.update(event.stream for event in submission.events)
             return
         self.rows += rows
         self._accepted.append((submission, outcome))
+
+    def _say_which(self, refusal: SalescycleError, event: Event, number: int) -> None:
+        """Events that are stored together: name the one at fault, and count nothing that is not stored after all."""
+        refusal.detail = f"item {number}: {refusal.detail}"
+        refusal.errors = refusal.errors or (Flaw(f"/{number}", refusal.detail),)
+        if isinstance(refusal, VersionConflict):
+            version = self._stream(event.stream).version
+            refusal.detail = (
+                f"item {number}: the stream is at version {version}, version {event.expected_version} was expected"
+            )
+            refusal.errors = (Flaw(f"/{number}/expectedversion", refusal.detail),)
+            refusal.extra["current_version"] = version
 
     def _known(self, event: Event) -> "_Row | Appended | None":
         """The first answer to an event that is stored, or that stands earlier in this batch."""
@@ -206,7 +223,7 @@ class Draft:
             working = self._working[stream] = _Working(record, partition_of(stream, self._partitions), facts)
         return working
 
-    def _judge(self, working: _Working, event: Event, strict: bool, number: int) -> _Row:
+    def _judge(self, working: _Working, event: Event, strict: bool) -> _Row:
         """Decide one event on its stream. Raises a refusal and leaves the stream as it was, or moves it on."""
         if event.expected_version is not None and event.expected_version != working.version:
             raise VersionConflict(

@@ -26,6 +26,7 @@ from services.kernel.http_request import (
     MAX_BATCH_BYTES,
     MAX_SINGLE_BYTES,
     Limit,
+    answers,
     decode_json,
     header,
     media_type,
@@ -45,6 +46,7 @@ from services.kernel.problems import (
     problem_responses,
     status_of,
 )
+from services.kernel.routes import routes_of
 
 __all__ = [
     "MAX_BATCH_BYTES",
@@ -53,6 +55,7 @@ __all__ = [
     "Doors",
     "Limit",
     "PortTaken",
+    "answers",
     "csv_lines",
     "decode_cursor",
     "decode_json",
@@ -151,13 +154,17 @@ def _reason(flaw: dict[str, Any]) -> str:
     if kind in limits:
         words = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}[limits[kind]]
         return f"must be {words} {flaw['ctx'][limits[kind]]}."
+    if kind == "value_error":  # raised by a check of ours, whose sentences hold no value
+        return f"{flaw['ctx']['error']}."
+    if kind == "string_pattern_mismatch":
+        return "does not have the form that /docs shows."
     return f"is not valid ({kind.replace('_', ' ')})."
 
 
 def _methods_of(request: Request) -> list[str]:
     """All methods of the path: Starlette names those of the first route that has it."""
     methods: set[str] = set()
-    for route in request.app.router.routes:
+    for route in routes_of(request.app.router):
         matched, _ = route.matches(request.scope)
         if matched is not Match.NONE:
             methods |= set(getattr(route, "methods", None) or ())

@@ -160,6 +160,15 @@ def trace_id_of(headers: RawHeaders) -> str:
     return random_token(16)
 
 
+def answers(*offers: str) -> Callable[[Request], Awaitable[str]]:
+    """A FastAPI dependency that gives the one of `offers` that the caller likes best. Raises NotAcceptable."""
+
+    async def negotiated(request: Request) -> str:
+        return negotiate(request.headers.get("accept"), offers)
+
+    return negotiated
+
+
 async def strict_query(request: Request) -> None:
     """A FastAPI dependency: refuses a query parameter that the route does not declare, that is repeated, or no text.
 

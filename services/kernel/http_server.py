@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.kernel.clock import random_token
-from services.kernel.errors import Overloaded, SalescycleError
+from services.kernel.errors import Overloaded, SalescycleError, Unavailable
 from services.kernel.http_errors import AddressTooLong, BadRequest, HeadersTooLarge, RequestTimeout
 from services.kernel.problems import problem
 from services.kernel.settings import HttpSettings
@@ -26,6 +26,8 @@ HEAD_TIMEOUT_S = 10.0
 BODY_STALL_S = 10.0
 ANSWER_STALL_S = 30.0
 """How long a client may leave an answer unread while we wait to send more of it."""
+ANSWER_WITHIN_S = 40.0
+"""How long an answer may take to begin: more than the longest long poll. Then it is 503, whatever became of the work."""
 MIN_BODY_BYTES_PER_STALL = 1024
 """A body must bring as much in each `BODY_STALL_S`, or be complete: one byte now and then is a stall too."""
 MAX_ADDRESS_BYTES = 8 * 1024
@@ -63,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_due: float | None = None
         self.body_due: float | None = None
         self.read_due: float | None = None
+        self.answer_due = 0.0
         self.unread_bytes = 0
         self.head_bytes = 0
         self.body_bytes = 0
@@ -135,6 +138,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.body_due = None
+        self.answer_due = self.loop.time() + ANSWER_WITHIN_S
         super().on_message_complete()
 
     def stop(self, refusal: SalescycleError) -> None:
@@ -151,6 +155,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._sweep_answer(now)
         if self.deaf:
+            return
+        cycle = self._cycle_under_way()
+        if cycle is not None and not cycle.response_started and self.body_due is None and now > self.answer_due:
+            self.give_up(cycle)
             return
         if self.head_due is not None and now > self.head_due:
             if self._cycle_under_way() is not None:
@@ -195,6 +203,16 @@ class GuardedProtocol(HttpToolsProtocol):
         elif cycle is not None:
             cycle.keep_alive = False  # the last of those that were read: the connection closes with its answer
             return
+        self._answer_and_close(refusal)
+
+    def give_up(self, cycle: RequestResponseCycle) -> None:
+        """Answers 503 in place of an app that waits for something that does not come, such as a store that is frozen."""
+        self.deaf = True
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self._answer_and_close(Unavailable("No answer in time; sending the same event again is always safe."))
+
+    def _answer_and_close(self, refusal: SalescycleError) -> None:
         status, headers, body = problem(refusal, cast(_Config, self.config).base_url, random_token(16))
         lines = [
             STATUS_LINE[status],

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from services.kernel import http, postgres
 from services.kernel.settings import HttpSettings
 
+READY_WITHIN_S = 3
 WhyNotReady = Callable[[], Awaitable[str | None]]
 """None where the service can serve; else a sentence that says why not and what to do."""
 
@@ -48,11 +49,17 @@ class Management:
         return JSONResponse({"status": "alive"})
 
     async def _readyz(self, _request: Request) -> Response:
-        try:
-            async with asyncio.timeout(3):
-                reason = await self._why_not_ready()
-        except Exception as error:  # noqa: BLE001  a probe answers why not, it never fails
+        # In a task of its own: the driver holds on to a query that it cancels until the store has answered.
+        asking = asyncio.ensure_future(self._why_not_ready())
+        await asyncio.wait([asking], timeout=READY_WITHIN_S)
+        if not asking.done():
+            asking.cancel()
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+            reason: str | None = f"cannot tell: no answer within {READY_WITHIN_S} s"
+        elif (error := asking.exception()) is not None:  # a probe answers why not, it never fails
             reason = f"cannot tell: {postgres.described(error)}"
+        else:
+            reason = asking.result()
         if reason is None:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)

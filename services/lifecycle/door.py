@@ -65,6 +65,8 @@ class Door:
         kind = media_type(header(headers, b"content-type"), (*SINGLE, BATCH, LINES))
         atomic = _atomic(scope.get("query_string", b""))
         strict = _strict(headers)
+        if atomic and kind != BATCH:
+            raise _flawed("/query/atomic", "only a batch can be stored whole or not at all")
         if kind not in SINGLE and (header(headers, b"if-match") or header(headers, b"if-none-match")):
             raise _flawed("/header/if-match", "a batch has many streams; give each item its `expectedversion`")
         if kind == LINES:
@@ -82,9 +84,11 @@ class Door:
         await send({"type": "http.response.body", "body": body})
 
     async def _single(self, headers: RawHeaders, receive: Receive, strict: bool) -> Answer:
-        event = parse(await read_body(headers, receive, MAX_SINGLE_BYTES))
         precondition = _precondition(headers)
+        event = parse(await read_body(headers, receive, MAX_SINGLE_BYTES))
         if precondition is not None:
+            if event.expected_version not in (None, precondition):
+                raise _flawed("/expectedversion", "differs from what the header expects")
             event = msgspec.structs.replace(event, expected_version=precondition)
         answer = await self._placements.append_one(event, strict=strict)
         location = f"/v1/{_route(answer.stream)}/events/{answer.version}".encode()
@@ -252,16 +256,16 @@ def _strict(headers: RawHeaders) -> bool:
 
 def _precondition(headers: RawHeaders) -> int | None:
     """The expected version that `If-Match` or `If-None-Match` asks for; None without either. Raises Invalid."""
-    if (header(headers, b"if-none-match") or b"").strip() == b"*":
+    unless, match = header(headers, b"if-none-match"), header(headers, b"if-match")
+    if unless is not None:
+        if unless.strip() != b"*" or match is not None:
+            raise _flawed("/header/if-none-match", "is `*` or absent, and does not go together with If-Match")
         return 0
-    match = header(headers, b"if-match")
     if match is None:
         return None
     text = match.strip().strip(b'"')
     if not text.isdigit() or len(text) > 10:
-        raise _flawed(
-            "/header/if-match", 'If-Match holds the version of the stream in quotes, as the ETag gave it: "3"'
-        )
+        raise _flawed("/header/if-match", "holds one version of the stream in quotes, as an ETag gives it")
     return int(text)
 
 
@@ -275,7 +279,10 @@ def _flawed(pointer: str, detail: str) -> Invalid:
 
 
 async def _split_lines(receive: Receive) -> AsyncIterator[bytes]:
-    """The non-empty lines of a request body as they arrive. A line that never ends is cut at the limit and refused there."""
+    """The non-empty lines of a request body as they arrive.
+
+    Of a line beyond the limit only so much is kept as shows that it is too long; the lines after it are read as ever.
+    """
     rest = b""
     more = True
     while more:
@@ -287,8 +294,6 @@ async def _split_lines(receive: Receive) -> AsyncIterator[bytes]:
         for line in lines:
             if line.strip():
                 yield line
-        if len(rest) > MAX_SINGLE_BYTES:
-            yield rest
-            return
+        rest = rest[: MAX_SINGLE_BYTES + 1]
     if rest.strip():
         yield rest

@@ -47,7 +47,7 @@ def _operation(event: dict[str, Any]) -> dict[str, Any]:
                 "application/cloudevents-batch+json": {
                     "schema": {"type": "array", "items": event, "minItems": 1, "maxItems": 1000}
                 },
-                "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line"}},
+                "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line; empty lines are skipped"}},
             },
         },
         "responses": {

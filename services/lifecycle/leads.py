@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from schemas.wire import structured
 from services.kernel.auth import requires
 from services.kernel.errors import BadCursor, NotFound
-from services.kernel.http import Limit, decode_cursor, encode_cursor, next_link, strict_query
+from services.kernel.http import Limit, answers, decode_cursor, encode_cursor, next_link, strict_query
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 from services.kernel.sql_files import sql
@@ -27,7 +27,14 @@ _encode = msgspec.json.Encoder().encode
 
 def leads_router(placements: Placements, base_url: str) -> APIRouter:
     """The routes below `/v1/leads`, behind `events:read`."""
-    router = APIRouter(tags=["leads"], dependencies=[Depends(requires("events:read")), Depends(strict_query)])
+    router = APIRouter(
+        tags=["leads"],
+        dependencies=[
+            Depends(requires("events:read")),
+            Depends(strict_query),
+            Depends(answers("application/json", "application/cloudevents+json")),
+        ],
+    )
 
     @router.get(
         "/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=_JSON

@@ -6,11 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
 from schemas.events import EVENTS
 from services.kernel.api_page import api_page
 from services.kernel.auth import KeyRing, undeclared_routes
 from services.kernel.migrate import CONSUMER, LOG, migrations_of
+from services.kernel.routes import routes_of
 from services.lifecycle.api import lifecycle
 from services.projections.api import router
 from services.projections.models import MODELS
@@ -78,6 +80,8 @@ def test_every_route_declares_a_scope_or_that_it_is_public() -> None:
 
     doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
     assert undeclared_routes(doors.app) == []
+    declared = [route.path for route in routes_of(doors.app) if isinstance(route, APIRoute)]
+    assert {"/v1/leads", "/v1/log/{partition}", "/schemas/{type}/{version}"} <= set(declared)
     queries = FastAPI()
     queries.include_router(router(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing"), "UTC"))
     assert undeclared_routes(queries) == []

@@ -91,6 +91,58 @@ def test_a_stream_of_lines_is_answered_line_by_line(http: httpx.Client) -> None:
     assert [result["status"] for result in results] == [201] * 1200 + [400]
 
 
+def test_a_line_beyond_the_limit_is_refused_and_those_after_it_are_read(http: httpx.Client) -> None:
+    long = msgspec.json.encode({**captured("L-2"), "x": "y" * 3 * 2**20})
+    lines = [msgspec.json.encode(captured("L-1")), long, b"", msgspec.json.encode(captured("L-3"))]
+    answer = http.post("/v1/events", content=b"\n".join(lines), headers={"content-type": "application/x-ndjson"})
+    assert [msgspec.json.decode(line)["status"] for line in answer.content.splitlines()] == [201, 413, 201]
+
+
+def test_a_refused_atomic_batch_names_the_item_and_counts_nothing_that_was_not_stored(http: httpx.Client) -> None:
+    batch = [captured("L-1"), {**captured("L-1", 2), "expectedversion": 99}]
+    kind = {"content-type": "application/cloudevents-batch+json"}
+    refused = http.post("/v1/events?atomic=true", content=msgspec.json.encode(batch), headers=kind)
+    assert (refused.status_code, refused.json()["current_version"]) == (412, 0)
+    assert refused.json()["errors"][0]["pointer"] == "/1/expectedversion"
+    won = {**captured("L-1", 2), "type": "Won", "data": {"value": {"amount": "1.00", "currency": "EUR"}}}
+    strict = http.post(
+        "/v1/events?atomic=true",
+        content=msgspec.json.encode([captured("L-1"), won]),
+        headers={**kind, "prefer": "handling=strict"},
+    )
+    assert (strict.status_code, strict.json()["errors"][0]["pointer"]) == (409, "/1")
+    assert http.get("/v1/leads/L-1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "attributes"),
+    [
+        ({"if-none-match": '"1"'}, {}),
+        ({"if-none-match": "*", "if-match": '"1"'}, {}),
+        ({"if-match": "*"}, {}),
+        ({"if-match": '"4"'}, {"expectedversion": 77}),
+    ],
+)
+def test_a_condition_that_cannot_be_held_is_refused(
+    http: httpx.Client, headers: dict[str, str], attributes: dict[str, int]
+) -> None:
+    assert http.post("/v1/events", json={**captured("L-1"), **attributes}, headers=headers).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("PUT", "/v1/leads", "GET"), ("DELETE", "/v1/leads/L-1", "GET"), ("PUT", "/v1/log/3", "GET"), ("GET", "/v1/events", "POST")],
+)  # fmt: skip
+def test_another_method_is_told_which_there_are(http: httpx.Client, method: str, path: str, allowed: str) -> None:
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_a_form_that_reads_do_not_have_is_refused(http: httpx.Client) -> None:
+    for path in ("/v1/leads", "/v1/leads/L-1", "/v1/leads/L-1/events"):
+        assert http.get(path, headers={"accept": "text/xml"}).status_code == 406
+
+
 def test_leads_are_listed_with_filters_and_cursors(http: httpx.Client) -> None:
     batch = [captured(f"L-{n:02}", owner="ana" if n % 2 else "bo") for n in range(30)]
     http.post(

@@ -37,6 +37,8 @@ class EchoApp:
         self.bodies.append(body)
         if scope["path"] == "/slow":
             await asyncio.sleep(0.3)
+        while scope["path"] == "/never" and not self.gone:
+            await asyncio.sleep(0.01)
         if scope["path"] == "/endless":
             await self._endless(send)
             return
@@ -176,6 +178,14 @@ def test_a_slow_body_that_keeps_coming_is_read_whole(server: Running) -> None:
     head = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 40000\r\n\r\n"
     (answer,) = answers(exchange(server.port, head, *[b"a" * 4_000] * 10, pause_s=0.1))
     assert (answer.status, server.app.bodies) == (200, [b"a" * 40_000])
+
+
+def test_an_answer_that_does_not_begin_is_503(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "ANSWER_WITHIN_S", 0.4)
+    request = b"POST /never HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx"
+    (answer,) = answers(exchange(server.port, request, within_s=5))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert msgspec.json.decode(answer.body)["code"] == "unavailable"
 
 
 def test_an_answer_that_nobody_reads_is_cut_off(server: Running) -> None:
