@@ -9,20 +9,20 @@ that was thought dead can only repeat positions, which readers drop (ADR-0005).
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import asyncpg
 import structlog
 
 from schemas.envelope import Recorded
-from schemas.wire import NotAnEvent, from_kafka, to_kafka
+from schemas.wire import to_kafka
 from services.kernel import kafka, postgres
 from services.kernel.errors import Diverged, SalescycleError, Unavailable
 from services.kernel.lease import Lease
 from services.kernel.log import Log, recorded
+from services.kernel.place import Confirmed, Place, find_places
 from services.kernel.settings import KafkaSettings
 from services.kernel.sql_files import sql
-from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_BROKER_LOSSES, RELAY_PUBLISHED
+from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_PUBLISHED
 from services.kernel.wakeup import Heads
 
 _logger = structlog.get_logger(__name__)
@@ -37,54 +37,6 @@ WHAT_TO_DO = (
     "either restore the newer state of PostgreSQL; or, if the older state is to stand, delete the topic, run `salescycle topics "
     "apply`, restart lifecycle, and rebuild every read model. `salescycle verify` shows where the two histories part."
 )
-
-
-class Confirmed(NamedTuple):
-    """The last record of a partition that the broker is known to have acknowledged; position 0 = none."""
-
-    position: int = 0
-    offset: int = -1
-    event_id: str | None = None
-
-
-class _Place:
-    """Where publishing a partition goes on: the position to send next, the offset it should get."""
-
-    __slots__ = ("expected_offset", "flying", "next_position")
-
-    def __init__(self, next_position: int, expected_offset: int) -> None:
-        self.next_position = next_position
-        self.expected_offset = expected_offset
-        self.flying = False
-
-
-class _Search:
-    """Looks for the highest position that a partition of the topic holds without a hole, from the confirmed record on."""
-
-    def __init__(self, confirmed: Confirmed, marks: kafka.Watermarks) -> None:
-        self._confirmed = confirmed
-        self.reached = confirmed.position
-        self.end = marks.end
-        trimmed = confirmed.position > 0 and marks.first > confirmed.offset
-        # Retention takes the oldest records first: what is gone was there, so the confirmed position still holds.
-        there = confirmed.position > 0 and marks.first <= confirmed.offset < marks.end
-        self.start = confirmed.offset if there else marks.first
-        self.sure = confirmed.position == 0 or trimmed
-        # whether the confirmed record, if it should still be there, was found
-        # nothing to start from: the beginning, or where retention has left off
-        self._fresh = confirmed.position == 0 and marks.first > 0
-
-    def see(self, offset: int, position: int, event_id: str | None) -> None:
-        self.end = max(self.end, offset + 1)
-        if offset == self._confirmed.offset and (position, event_id) == (
-            self._confirmed.position,
-            self._confirmed.event_id,
-        ):
-            self.sure = True
-        if self._fresh:
-            self.reached, self._fresh = position - 1, False
-        if position == self.reached + 1:
-            self.reached = position
 
 
 class Relay:
@@ -211,7 +163,7 @@ class Relay:
             await asyncio.gather(*sends, return_exceptions=True)
             await producer.stop()
 
-    async def _read_pages(self, idle: dict[int, _Place]) -> dict[int, list[Recorded]]:
+    async def _read_pages(self, idle: dict[int, Place]) -> dict[int, list[Recorded]]:
         """The next events of every idle partition that has some, in one query."""
         wanted = {
             p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position
@@ -234,7 +186,7 @@ class Relay:
         self,
         producer: kafka.Producer,
         partition: int,
-        places: dict[int, _Place],
+        places: dict[int, Place],
         events: list[Recorded],
         news: asyncio.Event,
     ) -> None:
@@ -262,77 +214,9 @@ class Relay:
             place.flying = False
             news.set()
 
-    async def _find_places(self, partitions: Sequence[int]) -> dict[int, _Place]:
-        """Where to go on in each partition, by what the topic holds now.
-
-        Raises:
-            Diverged: the topic or a confirmed record holds what the log does not: the log went back in time.
-            Unavailable: the broker does not answer.
-        """
-        for partition in partitions:
-            confirmed = self._confirmed.get(partition, Confirmed())
-            if confirmed.position:
-                await self._check_log(partition, [(confirmed.position, confirmed.event_id)])
-        reader = kafka.Reader(self._settings, self._topic)
-        await reader.start()
-        try:
-            marks = await reader.watermarks(partitions)
-            searches = {p: _Search(self._confirmed.get(p, Confirmed()), marks[p]) for p in partitions}
-            unsure = await self._look(reader, searches, marks)
-            if unsure:
-                # acknowledged records are gone: trust only what is there now, and look at all of it
-                searches.update({p: _Search(Confirmed(), marks[p]) for p in unsure})
-                await self._look(reader, {p: searches[p] for p in unsure}, marks)
-        finally:
-            await reader.stop()
-        for partition, search in searches.items():
-            confirmed = self._confirmed.get(partition, Confirmed())
-            if search.reached < confirmed.position:
-                RELAY_BROKER_LOSSES.inc()
-                _logger.error("the broker lost acknowledged records; publishing them again from the log",
-                              partition=partition, confirmed=confirmed.position, reached=search.reached)  # fmt: skip
-        return {partition: _Place(search.reached + 1, search.end) for partition, search in searches.items()}
-
-    async def _look(
-        self, reader: kafka.Reader, searches: dict[int, "_Search"], marks: dict[int, kafka.Watermarks]
-    ) -> list[int]:
-        """Show every search its records; returns the partitions whose confirmed record is not where it was."""
-        unread: dict[int, list[tuple[int, str | None]]] = {}
-        starts = {partition: search.start for partition, search in searches.items()}
-        async for partition, record in reader.read_to_end(
-            starts, {p: mark.end for p, mark in marks.items() if p in searches}
-        ):
-            try:
-                event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
-            except NotAnEvent as error:
-                raise Diverged(
-                    f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote."
-                ) from error
-            searches[partition].see(record.offset, event.position, event.id)
-            seen = unread.setdefault(partition, [])
-            seen.append((event.position, event.id))
-            if len(seen) >= 5_000:
-                await self._check_log(partition, seen)
-                seen.clear()
-        for partition, seen in unread.items():
-            await self._check_log(partition, seen)
-        return [partition for partition, search in searches.items() if not search.sure]
-
-    async def _check_log(self, partition: int, seen: list[tuple[int, str | None]]) -> None:
-        """Raise Diverged unless the log holds each of these events at its position."""
-        if not seen:
-            return
-        rows = await self._pool.fetch(
-            "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)",
-            partition, [position for position, _ in seen],
-        )  # fmt: skip
-        ids: dict[int, str] = {row[0]: row[1] for row in rows}
-        for position, event_id in seen:
-            if ids.get(position) != event_id:
-                what = "ends before it" if position not in ids else "holds another event there"
-                raise Diverged(
-                    f"{self._topic} holds an event at position {position} of partition {partition}, and the log {what}."
-                )
+    async def _find_places(self, partitions: Sequence[int]) -> dict[int, Place]:
+        confirmed = {partition: self._confirmed.get(partition, Confirmed()) for partition in partitions}
+        return await find_places(self._pool, self._settings, self._topic, confirmed)
 
     async def _load_confirmed(self) -> None:
         self._unwritten.clear()
