@@ -1,7 +1,7 @@
 """Publishes a log to its topic: every event, in position order, each partition of the log in the same of the topic.
 
 The log is the outbox. What was published is asked of Kafka itself: on taking over, after any indefinite error, and
-whenever an acknowledged offset is not the expected one, the relay reads the topic from the last confirmed record and goes
+whenever an acknowledged offset or the end of an idle partition is not the expected one, the relay reads the topic from the last confirmed record and goes
 on after the highest position reached without a hole. One batch is in flight per partition, so a late batch of a relay
 that was thought dead can only repeat positions, which readers drop (ADR-0005).
 """
@@ -31,6 +31,8 @@ INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 2 * 2**20
+LOOK_EVERY_S = 20.0
+"""How often the ends of partitions to which nothing is published are asked for: the longest time a loss stays unnoticed."""
 
 WHAT_TO_DO = (
     "The log was restored to an older state, or the topic belongs to another log. Nothing is published until someone decides: "
@@ -139,7 +141,7 @@ class Relay:
         news = self._heads.subscribe()
         self.publishing = True
         _logger.info("publishing", topic=self._topic, epoch=self._lease.epoch)
-        sends: set[asyncio.Task[None]] = set()
+        sends = {asyncio.create_task(self._keep_looking(places, news))}
         try:
             while True:
                 news.clear()
@@ -213,6 +215,27 @@ class Relay:
         finally:
             place.flying = False
             news.set()
+
+    async def _keep_looking(self, places: dict[int, Place], news: asyncio.Event) -> None:
+        """Notice what the broker lost where nothing is published, so that no acknowledgement would tell.
+
+        Where the end is not the expected one, the partition itself is read from the confirmed record on: a broker that
+        tells the base of its last batch (Tansu) costs one batch a partition, one that tells the end nothing.
+        """
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            quiet = {p: place.expected_offset for p, place in places.items() if not place.flying}
+            marks = await kafka.watermarks(self._settings, self._topic, list(quiet))
+            elsewhere = [
+                partition
+                for partition, mark in marks.items()
+                if not places[partition].flying and places[partition].expected_offset == quiet[partition] != mark.end
+            ]
+            for partition in elsewhere:
+                places[partition].flying = True
+            if elsewhere:
+                places.update(await self._find_places(elsewhere))
+                news.set()
 
     async def _find_places(self, partitions: Sequence[int]) -> dict[int, Place]:
         confirmed = {partition: self._confirmed.get(partition, Confirmed()) for partition in partitions}

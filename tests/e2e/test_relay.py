@@ -8,6 +8,7 @@ import pytest
 
 from services.cli.embedded import EmbeddedPostgres
 from services.kernel import kafka
+from services.kernel import relay as relay_module
 from tests.support.brokers import Broker, create_topic
 from tests.support.logs import LeadLog, broker_settings, event, opened, prepare, published, publishing
 from tests.support.postgres import new_name
@@ -70,6 +71,22 @@ async def test_a_broker_that_lost_everything_gets_it_again(log: LeadLog, broker:
         await post(log, 100, "meanwhile")
         broker.start()
         assert await published(broker.bootstrap, topic, 600, within_s=60, lost=True) == await log.everything()
+
+
+async def test_a_broker_that_lost_everything_gets_it_again_also_where_nothing_is_posted(
+    log: LeadLog, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a real broker keeps what it acknowledged")
+    monkeypatch.setattr(relay_module, "LOOK_EVERY_S", 1.0)
+    async with publishing(log, broker.bootstrap, topic) as relay:
+        await post(log, 500, "before")
+        await published(broker.bootstrap, topic, 500)
+        await asyncio.sleep(2)
+        assert relay.publishing, "what is as expected interrupts nothing"
+        broker.kill9()
+        broker.start()
+        assert await published(broker.bootstrap, topic, 500, within_s=40, lost=True) == await log.everything()
 
 
 async def test_a_topic_with_other_partitions_is_refused(log: LeadLog, broker: Broker, topic: str) -> None:
