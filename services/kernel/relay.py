@@ -19,7 +19,7 @@ from services.kernel import kafka, postgres
 from services.kernel.errors import Diverged, SalescycleError, Unavailable
 from services.kernel.lease import Lease
 from services.kernel.log import Log, recorded
-from services.kernel.place import Confirmed, Place, find_places
+from services.kernel.place import Confirmed, Place, check_confirmed, find_places
 from services.kernel.settings import KafkaSettings
 from services.kernel.sql_files import sql
 from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_PUBLISHED
@@ -66,6 +66,7 @@ class Relay:
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="relay")
+        self._task.add_done_callback(lambda _: self._forget_backlog())
 
     async def stop(self) -> None:
         if self._task is None:
@@ -74,7 +75,8 @@ class Relay:
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
         try:
-            await self._write_confirmed()
+            with suppress(Diverged):  # the next relay finds it as well, and says so
+                await self._write_confirmed()
             await self._lease.release()
             await self._pool.close()
         except postgres.TROUBLE as error:
@@ -87,8 +89,12 @@ class Relay:
         while True:
             try:
                 if await self._lease.acquire():
+                    await self._load_confirmed()
                     await self._mark_time()  # also while the broker is away: readers of the feed go on
+                    self._tell_backlog()
                     await self._work()
+                else:
+                    self._forget_backlog()
             except Diverged as error:
                 self.diverged = f"{error} {WHAT_TO_DO}"
                 _logger.error("publishing stopped", reason=self.diverged, topic=self._topic)
@@ -120,21 +126,34 @@ class Relay:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_lease(self) -> None:
-        """Renew the lease, write what was confirmed, move the time mark. Raises Unavailable once the lease is lost."""
+        """Renew the lease, write what was confirmed, move the time mark.
+
+        Raises Unavailable once the lease is lost, Diverged once the log no longer holds what was confirmed.
+        """
         while True:
             await asyncio.sleep(min(1.0, self._lease.seconds / 4))
             if not await self._lease.acquire():
                 raise Unavailable("another relay took the lease")
             await self._write_confirmed()
             await self._mark_time()
+            self._tell_backlog()
 
     async def _mark_time(self) -> None:
         """Move `through` of idle partitions to now; a partition that is being appended to moves it itself."""
         await self._pool.execute(sql("services.kernel.sql", "mark_time"))
 
+    def _tell_backlog(self) -> None:
+        for partition in self._log.owned:
+            acknowledged = self._confirmed.get(partition, Confirmed()).position
+            RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - acknowledged))
+
+    def _forget_backlog(self) -> None:
+        """Who does not publish knows no backlog: a value that stands still would be taken for one."""
+        for partition in self._log.owned:
+            RELAY_BACKLOG_EVENTS.remove(partition)
+
     async def _publish_all(self) -> None:
         await kafka.require_topic(self._settings, self._topic, self._log.partitions)
-        await self._load_confirmed()
         places = await self._find_places(self._log.owned)
         producer = kafka.Producer(self._settings, self._topic)
         await producer.start()
@@ -170,10 +189,6 @@ class Relay:
         wanted = {
             p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position
         }
-        for partition, place in idle.items():
-            RELAY_BACKLOG_EVENTS.labels(partition).set(
-                max(0, self._heads.positions[partition] - place.next_position + 1)
-            )
         if not wanted:
             return {}
         rows = await self._pool.fetch(
@@ -247,7 +262,12 @@ class Relay:
         self._confirmed = {row[0]: Confirmed(row[1], row[2], row[3]) for row in rows}
 
     async def _write_confirmed(self) -> None:
-        """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over."""
+        """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over.
+
+        Raises Diverged where the log does not hold what was confirmed: it went back while we were connected, as on a
+        failover to a standby that was behind, and what would be published next belongs to another history.
+        """
+        await check_confirmed(self._pool, self._topic, self._confirmed)
         if not self._unwritten or self._lease.epoch is None:
             return
         partitions = sorted(self._unwritten)

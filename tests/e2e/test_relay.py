@@ -9,6 +9,7 @@ import pytest
 from services.cli.embedded import EmbeddedPostgres
 from services.kernel import kafka
 from services.kernel import relay as relay_module
+from services.kernel.telemetry import RELAY_BACKLOG_EVENTS
 from tests.support.brokers import Broker, create_topic
 from tests.support.logs import LeadLog, broker_settings, event, opened, prepare, published, publishing
 from tests.support.postgres import new_name
@@ -135,6 +136,46 @@ async def test_a_store_restored_to_an_older_state_publishes_nothing(
         assert await published(broker.bootstrap, topic, 200) == before
     for each in (name, backup):
         postgres.drop_database(each)
+
+
+async def test_a_store_that_goes_back_under_a_running_relay_is_noticed(
+    log: LeadLog, broker: Broker, topic: str, database: str
+) -> None:
+    """As on a failover to a standby that was behind: the connections of the pool are made anew, nobody is told."""
+    async with publishing(log, broker.bootstrap, topic) as relay:
+        await post(log, 100, "old")
+        before = await published(broker.bootstrap, topic, 100)
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "SET search_path = lifecycle; TRUNCATE event, stream, receipt; UPDATE log_partition SET head = 0"
+        )
+        await connection.close()
+        await asyncio.wait_for(_until(lambda: relay.diverged is not None), 5)
+        await relay.stop()
+        assert await published(broker.bootstrap, topic, 100) == before
+
+
+async def test_the_backlog_is_told_while_the_broker_is_away_and_forgotten_with_the_lease(
+    log: LeadLog, broker: Broker, topic: str
+) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a broker of somebody else is not ours to stop")
+    async with publishing(log, broker.bootstrap, topic):
+        await post(log, 200, "before")
+        await published(broker.bootstrap, topic, 200)
+        await asyncio.wait_for(_until(lambda: backlog() == 0), 5)
+        broker.kill9()
+        await post(log, 300, "meanwhile")
+        await asyncio.wait_for(_until(lambda: backlog() == 300), 20)
+        await post(log, 50, "later")
+        await asyncio.wait_for(_until(lambda: backlog() == 350), 20)
+    assert backlog() is None
+
+
+def backlog() -> float | None:
+    """The sum over all partitions; None where no partition is told."""
+    told = [sample.value for metric in RELAY_BACKLOG_EVENTS.collect() for sample in metric.samples]
+    return sum(told) if told else None
 
 
 async def _until(condition) -> None:  # type: ignore[no-untyped-def]
