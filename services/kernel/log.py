@@ -14,6 +14,7 @@ import msgspec
 from schemas.envelope import Recorded
 from services.kernel import postgres
 from services.kernel.errors import Diverged, LogDiverged, Unavailable
+from services.kernel.migrate import one_at_a_time
 from services.kernel.sql_files import sql
 
 SQL = "services.kernel.sql"
@@ -131,6 +132,7 @@ class Log:
 async def lay_out(connection: asyncpg.Connection, schema: str, owned: Sequence[int]) -> None:
     """Make the partitions of a new log; leaves an existing layout alone."""
     async with connection.transaction():
+        await one_at_a_time(connection)
         if not await connection.fetchval(f'SELECT EXISTS (SELECT 1 FROM "{schema}".log_partition)'):
             await connection.executemany(
                 f'INSERT INTO "{schema}".log_partition (partition) VALUES ($1)', [(number,) for number in owned]
