@@ -4,9 +4,9 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -18,6 +18,7 @@ from services.kernel.auth import requires
 from services.kernel.errors import LogDiverged
 from services.kernel.feed_cursor import Stand
 from services.kernel.http import strict_query
+from services.kernel.http_request import Digits
 from services.kernel.log import PAGE_BYTES, recorded
 from services.kernel.placements import Placements
 
@@ -42,20 +43,22 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         dependencies=[Depends(requires(scope)), Depends(strict_query)],
     )
     async def read_log(
-        partition: Annotated[int, Path(ge=0, le=1023)],
-        after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position")] = 0,
+        request: Request,
+        partition: Annotated[int, Path(ge=0, le=1023), Digits],
+        after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position"), Digits] = 0,
         id: Annotated[
             str | None,
             Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log"),
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events")] = 1_000,
+        limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events"), Digits] = 1_000,
         wait: Annotated[
             float, Query(ge=0, le=30, description="Where there is nothing yet, wait so many seconds for it")
         ] = 0,
     ) -> Response:
         placement = placements.of_partition(partition)
         head = await placement.log.check(partition, after, id)
-        if head.position <= after and wait and await placement.heads.wait_beyond(partition, after, wait):
+        if head.position <= after and wait:
+            await _first_of(placement.heads.wait_beyond(partition, after, wait), request.app.state.draining.wait())
             head = await placement.log.check(partition, after, id)  # again: time has passed
         lines: list[bytes] = []
         size = 0
@@ -163,6 +166,16 @@ async def _events(
             watcher.cancel()
         for placement, woken in zip(placements.all, events, strict=True):
             placement.heads.unsubscribe(woken)
+
+
+async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these has happened; the others are given up. So a service that drains need not wait for events."""
+    tasks = [asyncio.create_task(each) for each in awaited]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _page(placements: Placements, stand: Stand, partition: int) -> list[Recorded]:
