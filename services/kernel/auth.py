@@ -43,11 +43,12 @@ SCOPES: Final = (
 
 RELOAD_EVERY_S: Final = 1.0
 REMEMBERED_TOKENS: Final = 4096
+PEPPER_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"sc_([A-Za-z0-9]{1,32})_([A-Za-z0-9_-]{43})")
 
 
 class KeysUnreadable(SalescycleError):
-    """The keys file is not one of ours, or others may read it."""
+    """The keys file is not one of ours."""
 
     code = "keys-unreadable"
     title = "The keys file cannot be used"
@@ -105,9 +106,7 @@ class KeyRing:
             Unauthenticated: no token, not one of ours, or revoked. The message does not say which.
             Forbidden: a good key without the scope.
         """
-        if (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + RELOAD_EVERY_S
-            self._reload()
+        self._look()
         principal = self._seen.get(authorization_header or "")
         if principal is None:
             principal = self._check(authorization_header)
@@ -125,7 +124,7 @@ class KeyRing:
 
     def cursor_key(self) -> bytes | None:
         """A key for signing page cursors, the same in every process that reads this file; None before there is one."""
-        self._reload()
+        self._look()
         return hmac.digest(self._pepper, b"page cursors", "sha256") if self._pepper else None
 
     def _check(self, header: str | None) -> Principal:
@@ -144,6 +143,11 @@ class KeyRing:
             self._seen.clear()
         self._seen[header or ""] = principal
         return principal
+
+    def _look(self) -> None:
+        if (now := time.monotonic()) >= self._next_look:
+            self._next_look = now + RELOAD_EVERY_S
+            self._reload()
 
     def _reload(self) -> None:
         try:
@@ -170,9 +174,13 @@ class KeyRing:
 def read_keys(path: Path) -> KeysFile:
     """Raises FileNotFoundError, KeysUnreadable."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=KeysFile)
-    except msgspec.MsgspecError as flaw:
+        file = msgspec.json.decode(path.read_bytes(), type=KeysFile)
+        pepper = base64.b64decode(file.pepper, validate=True)
+    except (msgspec.MsgspecError, ValueError) as flaw:
         raise KeysUnreadable(f"{path} is not a keys file: {flaw}") from flaw
+    if len(pepper) != PEPPER_BYTES:
+        raise KeysUnreadable(f"{path} is not a keys file: its pepper is not {PEPPER_BYTES} bytes")
+    return file
 
 
 def create_key(path: Path, scopes: Iterable[str], note: str = "") -> str:
@@ -187,7 +195,7 @@ def create_key(path: Path, scopes: Iterable[str], note: str = "") -> str:
         try:
             file = read_keys(path)
         except FileNotFoundError:
-            file = KeysFile(pepper=base64.b64encode(secrets.token_bytes(32)).decode("ascii"))
+            file = KeysFile(pepper=base64.b64encode(secrets.token_bytes(PEPPER_BYTES)).decode("ascii"))
         key_id = secrets.token_hex(5)
         secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode("ascii")
         stored = _hmac(base64.b64decode(file.pepper), secret)
@@ -228,15 +236,18 @@ def _editing(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, file: KeysFile) -> None:
-    """Replace the file whole: a reader sees the old one or the new one, never half of one."""
+    """Replace the file whole: a reader sees the old one or the new one, never half of one, also after a power cut."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as new:
+        new.write(msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+        new.flush()
+        os.fsync(new.fileno())
     fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name, too, must be on the disk
+    finally:
+        os.close(folder)
 
 
 # ---- routes

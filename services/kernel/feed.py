@@ -4,20 +4,25 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any
 
-import msgspec
+import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from schemas.envelope import Recorded
 from schemas.wire import structured
 from services.kernel.auth import requires
-from services.kernel.errors import BadCursor, LogDiverged
-from services.kernel.http import decode_cursor, encode_cursor, strict_query
+from services.kernel.errors import LogDiverged
+from services.kernel.feed_cursor import Stand
+from services.kernel.http import strict_query
+from services.kernel.http_request import Digits
 from services.kernel.log import PAGE_BYTES, recorded
 from services.kernel.placements import Placements
+
+_logger = structlog.get_logger(__name__)
 
 MAX_LINES = 5_000
 READ_AT_ONCE = 1_000
@@ -38,21 +43,23 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         dependencies=[Depends(requires(scope)), Depends(strict_query)],
     )
     async def read_log(
-        partition: Annotated[int, Path(ge=0, le=1023)],
-        after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position")] = 0,
+        request: Request,
+        partition: Annotated[int, Path(ge=0, le=1023), Digits],
+        after: Annotated[int, Query(ge=0, le=2**62, description="Give events with a higher position"), Digits] = 0,
         id: Annotated[
             str | None,
             Query(max_length=128, description="Id of the event at `after`, to prove that this is the same log"),
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events")] = 1_000,
+        limit: Annotated[int, Query(ge=1, le=MAX_LINES, description="At most so many events"), Digits] = 1_000,
         wait: Annotated[
             float, Query(ge=0, le=30, description="Where there is nothing yet, wait so many seconds for it")
         ] = 0,
     ) -> Response:
         placement = placements.of_partition(partition)
         head = await placement.log.check(partition, after, id)
-        if head.position <= after and wait and await placement.heads.wait_beyond(partition, after, wait):
-            head = await placement.log.head(partition)
+        if head.position <= after and wait:
+            await _first_of(placement.heads.wait_beyond(partition, after, wait), request.app.state.draining.wait())
+            head = await placement.log.check(partition, after, id)  # again: time has passed
         lines: list[bytes] = []
         size = 0
         while head.position > after and len(lines) < limit and size < PAGE_BYTES:
@@ -83,15 +90,15 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
         request: Request,
         last_event_id: Annotated[str | None, Header(description="Cursor of the last event seen")] = None,
         after: Annotated[
-            str | None, Query(max_length=4_000, description="The same cursor, or `now`; absent: from the beginning")
+            str | None, Query(max_length=8_000, description="The same cursor, or `now`; absent: from the beginning")
         ] = None,
     ) -> StreamingResponse:
-        positions = await _positions(placements, last_event_id or after)
+        stand = await Stand.at(placements, last_event_id or after)
         return StreamingResponse(
             _events(
                 placements,
                 base_url,
-                positions,
+                stand,
                 request.app.state.draining,
                 lambda: request.app.state.keys.allows(request.headers.get("authorization"), scope),
             ),
@@ -102,40 +109,22 @@ def feed_router(placements: Placements, base_url: str, scope: str) -> APIRouter:
     return router
 
 
-async def _positions(placements: Placements, cursor: str | None) -> dict[int, int]:
-    positions = dict.fromkeys(range(placements.partitions), 0)
-    if cursor == "now":
-        for placement in placements.all:
-            positions.update({partition: head.position for partition, head in (await placement.log.heads()).items()})
-    elif cursor:
-        given: Any = decode_cursor(cursor)
-        try:
-            positions.update(enumerate(msgspec.convert(given, list[int])))
-        except msgspec.ValidationError:
-            raise BadCursor("the cursor is not one of this feed") from None
-        for placement in placements.all:
-            for partition, head in (await placement.log.heads()).items():
-                if positions[partition] > head.position:
-                    raise LogDiverged(
-                        f"partition {partition} ends at {head.position}, the reader stands at {positions[partition]}"
-                    )
-    return positions
-
-
 async def _events(
     placements: Placements,
     base_url: str,
-    positions: dict[int, int],
+    stand: Stand,
     draining: asyncio.Event,
     still_allowed: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
-    """Server-sent events from `positions` on: each partition in order, partitions in turn.
+    """Server-sent events from `stand` on: each partition in order, partitions in turn.
 
-    Ends when the reader leaves, when the service drains, and when the reader's key is revoked.
+    Ends when the reader leaves, when the service drains, when the reader's key is revoked, and when the log goes back in
+    time: who comes again with his cursor is told so (409).
     """
     yield b"retry: 2000\n\n"
     loop = asyncio.get_running_loop()
     silent_since: float | None = None
+    checked_at = loop.time()
     news = asyncio.Event()
     events = [placement.heads.subscribe() for placement in placements.all]
     watchers = [asyncio.create_task(_forward(event, news)) for event in events]
@@ -143,17 +132,16 @@ async def _events(
         while not draining.is_set() and still_allowed():
             news.clear()
             idle = True
-            for partition, position in positions.items():
-                placement = placements.of_partition(partition)
-                if placement.heads.positions[partition] <= position:
-                    continue
-                for row in await placement.log.read_raw(partition, position, SSE_PAGE):
-                    event = recorded(row)
-                    positions[partition] = event.position
-                    cursor = encode_cursor([positions[number] for number in range(placements.partitions)])
+            if loop.time() - checked_at > COMMENT_EVERY_S:
+                # heads never fall here: in a log that went back nothing would be read until it has grown past them
+                await stand.check(placements)
+                checked_at = loop.time()
+            for partition in range(placements.partitions):
+                for event in await _page(placements, stand, partition):
+                    stand.move(event)
                     yield (
                         b"id: "
-                        + cursor.encode()
+                        + stand.cursor.encode()
                         + b"\nevent: "
                         + event.type.encode()
                         + b"\ndata: "
@@ -171,11 +159,36 @@ async def _events(
                     yield b": still here\n\n"
             else:
                 silent_since = None
+    except LogDiverged as error:
+        _logger.warning("a stream of the log ends", reason=str(error))
     finally:
         for watcher in watchers:
             watcher.cancel()
         for placement, woken in zip(placements.all, events, strict=True):
             placement.heads.unsubscribe(woken)
+
+
+async def _first_of(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these has happened; the others are given up. So a service that drains need not wait for events."""
+    tasks = [asyncio.create_task(each) for each in awaited]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _page(placements: Placements, stand: Stand, partition: int) -> list[Recorded]:
+    """The next events of a partition, read together with the one before them. Raises LogDiverged where that is another."""
+    placement = placements.of_partition(partition)
+    position = stand.positions[partition]
+    if placement.heads.positions[partition] <= position:
+        return []
+    before = 1 if position else 0
+    events = [recorded(row) for row in await placement.log.read_raw(partition, position - before, SSE_PAGE + before)]
+    if before:
+        stand.follows(partition, events[0] if events else None)
+    return events[before:]
 
 
 async def _forward(event: asyncio.Event, news: asyncio.Event) -> None:

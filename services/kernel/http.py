@@ -81,11 +81,11 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = structlog.get_logger()
 
 
-def install(app: FastAPI, *, base_url: str, cursor_key: bytes | None = None) -> None:
+def install(app: FastAPI, *, base_url: str, cursor_key: bytes | Callable[[], bytes | None] | None = None) -> None:
     """Gives `app` its error handlers, the pages of the problem types and the Problem schema.
 
     `base_url` is where others reach the service (`HttpSettings.base_url`); `cursor_key` signs page cursors and must be
-    the same in every process of the service.
+    the same in every process of the service; a function is asked for it whenever it is needed.
     """
     app.state.base_url = base_url
     app.router.redirect_slashes = False  # one address per thing: a slash more is another address, and 404

@@ -231,5 +231,8 @@ def _digits(value: Any) -> Any:
     return value
 
 
-Limit = Annotated[int, Query(ge=1, le=500, description="How many items at most."), BeforeValidator(_digits)]
+Digits = BeforeValidator(_digits)
+"""For a number in an address: `after: Annotated[int, Query(ge=0), Digits]`."""
+
+Limit = Annotated[int, Query(ge=1, le=500, description="How many items at most."), Digits]
 """The `limit` of a list: `limit: Limit = 50`."""

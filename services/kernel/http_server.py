@@ -37,7 +37,8 @@ MAX_CONNECTIONS = 4096
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 """How much of a refused body is read and dropped, so that the client can finish sending and then read the answer."""
 KEEP_ALIVE_S = 75
-DRAIN_S = 25
+DRAIN_S = 20
+"""Of the thirty seconds in which a process leaves (`run.STOP_WITHIN_S`); the rest is for the parts behind the server."""
 SWEEP_EVERY_TICKS = 5
 _SMALL_CHUNK = 16 * 1024
 

@@ -4,7 +4,7 @@ Positions are dense and given in commit order, because the counter's row lock is
 with `position > n` can never skip an event, and no reader needs more than that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import msgspec
 from schemas.envelope import Recorded
 from services.kernel import postgres
 from services.kernel.errors import Diverged, LogDiverged, Unavailable
+from services.kernel.migrate import one_at_a_time
 from services.kernel.sql_files import sql
 
 SQL = "services.kernel.sql"
@@ -92,11 +93,6 @@ class Log:
         rows = await self.pool.fetch("SELECT partition, head, through FROM log_partition ORDER BY partition")
         return {row[0]: Head(row[1], row[2]) for row in rows}
 
-    async def head(self, partition: int) -> Head:
-        row = await self.reads.fetchrow("SELECT head, through FROM log_partition WHERE partition = $1", partition)
-        assert row is not None, partition
-        return Head(row[0], row[1])
-
     async def read(self, partition: int, after: int, limit: int) -> list[Recorded]:
         """At most `limit` events with position > `after`, in order, and no more once `PAGE_BYTES` of data are there."""
         return [recorded(row) for row in await self.read_raw(partition, after, limit)]
@@ -125,11 +121,7 @@ class Log:
         Raises:
             LogDiverged: the log ends before the reader, or holds another event there: it went back in time.
         """
-        row = await self.reads.fetchrow(
-            "SELECT l.head, l.through, e.id FROM log_partition AS l "
-            "LEFT JOIN event AS e ON e.partition = l.partition AND e.position = $2 WHERE l.partition = $1",
-            partition, position,
-        )  # fmt: skip
+        row = await self.reads.fetchrow(sql(SQL, "events_at"), [partition], [position])
         assert row is not None, partition
         if position > row["head"]:
             raise LogDiverged(
@@ -143,10 +135,22 @@ class Log:
             )  # fmt: skip
         return Head(row["head"], row["through"])
 
+    async def ids_at(self, positions: Mapping[int, int]) -> dict[int, str]:
+        """The id of the event at a position of each partition. Raises LogDiverged where the log ends before one of them."""
+        found: dict[int, str] = {}
+        for row in await self.pool.fetch(sql(SQL, "events_at"), list(positions), list(positions.values())):
+            if row["id"] is None:
+                raise LogDiverged(
+                    f"partition {row['partition']} ends at {row['head']}, the reader stands at {row['position']}"
+                )
+            found[row["partition"]] = row["id"]
+        return found
+
 
 async def lay_out(connection: asyncpg.Connection, schema: str, owned: Sequence[int]) -> None:
     """Make the partitions of a new log; leaves an existing layout alone."""
     async with connection.transaction():
+        await one_at_a_time(connection)
         if not await connection.fetchval(f'SELECT EXISTS (SELECT 1 FROM "{schema}".log_partition)'):
             await connection.executemany(
                 f'INSERT INTO "{schema}".log_partition (partition) VALUES ($1)', [(number,) for number in owned]

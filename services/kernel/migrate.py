@@ -58,7 +58,7 @@ async def migrate(connection: asyncpg.Connection, schema: str, components: Seque
         MigrationError: a migration was edited after it was applied, or the store is newer than this program.
     """
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('salescycle.migrate'))")
+        await one_at_a_time(connection)
         await connection.execute("SET LOCAL lock_timeout = '10s'")
         await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
         await connection.execute(f'SET LOCAL search_path = "{schema}"')
@@ -95,6 +95,11 @@ async def migrate(connection: asyncpg.Connection, schema: str, components: Seque
             for package, function in component.functions:
                 await connection.execute(files(package).joinpath(f"{function}.sql").read_text(encoding="utf-8"))
         return done
+
+
+async def one_at_a_time(connection: asyncpg.Connection) -> None:
+    """Wait until nobody else changes the layout of a store, and keep others out until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('salescycle.migrate'))")
 
 
 async def level(connection: asyncpg.Connection, schema: str) -> dict[str, int]:

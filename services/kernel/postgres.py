@@ -22,6 +22,7 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     asyncpg.QueryCanceledError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that was demoted: the work belongs to the one that took its place
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
 )

@@ -1,7 +1,7 @@
 """Publishes a log to its topic: every event, in position order, each partition of the log in the same of the topic.
 
 The log is the outbox. What was published is asked of Kafka itself: on taking over, after any indefinite error, and
-whenever an acknowledged offset is not the expected one, the relay reads the topic from the last confirmed record and goes
+whenever an acknowledged offset or the end of an idle partition is not the expected one, the relay reads the topic from the last confirmed record and goes
 on after the highest position reached without a hole. One batch is in flight per partition, so a late batch of a relay
 that was thought dead can only repeat positions, which readers drop (ADR-0005).
 """
@@ -9,20 +9,20 @@ that was thought dead can only repeat positions, which readers drop (ADR-0005).
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import asyncpg
 import structlog
 
 from schemas.envelope import Recorded
-from schemas.wire import NotAnEvent, from_kafka, to_kafka
+from schemas.wire import to_kafka
 from services.kernel import kafka, postgres
 from services.kernel.errors import Diverged, SalescycleError, Unavailable
 from services.kernel.lease import Lease
 from services.kernel.log import Log, recorded
+from services.kernel.place import Confirmed, Place, check_confirmed, find_places
 from services.kernel.settings import KafkaSettings
 from services.kernel.sql_files import sql
-from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_BROKER_LOSSES, RELAY_PUBLISHED
+from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_PUBLISHED
 from services.kernel.wakeup import Heads
 
 _logger = structlog.get_logger(__name__)
@@ -31,60 +31,14 @@ INTERRUPTIONS: tuple[type[Exception], ...] = (SalescycleError, *postgres.TROUBLE
 
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 2 * 2**20
+LOOK_EVERY_S = 20.0
+"""How often the ends of partitions to which nothing is published are asked for: the longest time a loss stays unnoticed."""
 
 WHAT_TO_DO = (
     "The log was restored to an older state, or the topic belongs to another log. Nothing is published until someone decides: "
     "either restore the newer state of PostgreSQL; or, if the older state is to stand, delete the topic, run `salescycle topics "
     "apply`, restart lifecycle, and rebuild every read model. `salescycle verify` shows where the two histories part."
 )
-
-
-class Confirmed(NamedTuple):
-    """The last record of a partition that the broker is known to have acknowledged; position 0 = none."""
-
-    position: int = 0
-    offset: int = -1
-    event_id: str | None = None
-
-
-class _Place:
-    """Where publishing a partition goes on: the position to send next, the offset it should get."""
-
-    __slots__ = ("expected_offset", "flying", "next_position")
-
-    def __init__(self, next_position: int, expected_offset: int) -> None:
-        self.next_position = next_position
-        self.expected_offset = expected_offset
-        self.flying = False
-
-
-class _Search:
-    """Looks for the highest position that a partition of the topic holds without a hole, from the confirmed record on."""
-
-    def __init__(self, confirmed: Confirmed, marks: kafka.Watermarks) -> None:
-        self._confirmed = confirmed
-        self.reached = confirmed.position
-        self.end = marks.end
-        trimmed = confirmed.position > 0 and marks.first > confirmed.offset
-        # Retention takes the oldest records first: what is gone was there, so the confirmed position still holds.
-        there = confirmed.position > 0 and marks.first <= confirmed.offset < marks.end
-        self.start = confirmed.offset if there else marks.first
-        self.sure = confirmed.position == 0 or trimmed
-        # whether the confirmed record, if it should still be there, was found
-        # nothing to start from: the beginning, or where retention has left off
-        self._fresh = confirmed.position == 0 and marks.first > 0
-
-    def see(self, offset: int, position: int, event_id: str | None) -> None:
-        self.end = max(self.end, offset + 1)
-        if offset == self._confirmed.offset and (position, event_id) == (
-            self._confirmed.position,
-            self._confirmed.event_id,
-        ):
-            self.sure = True
-        if self._fresh:
-            self.reached, self._fresh = position - 1, False
-        if position == self.reached + 1:
-            self.reached = position
 
 
 class Relay:
@@ -112,6 +66,7 @@ class Relay:
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="relay")
+        self._task.add_done_callback(lambda _: self._forget_backlog())
 
     async def stop(self) -> None:
         if self._task is None:
@@ -120,7 +75,8 @@ class Relay:
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
         try:
-            await self._write_confirmed()
+            with suppress(Diverged):  # the next relay finds it as well, and says so
+                await self._write_confirmed()
             await self._lease.release()
             await self._pool.close()
         except postgres.TROUBLE as error:
@@ -133,8 +89,12 @@ class Relay:
         while True:
             try:
                 if await self._lease.acquire():
+                    await self._load_confirmed()
                     await self._mark_time()  # also while the broker is away: readers of the feed go on
+                    self._tell_backlog()
                     await self._work()
+                else:
+                    self._forget_backlog()
             except Diverged as error:
                 self.diverged = f"{error} {WHAT_TO_DO}"
                 _logger.error("publishing stopped", reason=self.diverged, topic=self._topic)
@@ -166,28 +126,41 @@ class Relay:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_lease(self) -> None:
-        """Renew the lease, write what was confirmed, move the time mark. Raises Unavailable once the lease is lost."""
+        """Renew the lease, write what was confirmed, move the time mark.
+
+        Raises Unavailable once the lease is lost, Diverged once the log no longer holds what was confirmed.
+        """
         while True:
             await asyncio.sleep(min(1.0, self._lease.seconds / 4))
             if not await self._lease.acquire():
                 raise Unavailable("another relay took the lease")
             await self._write_confirmed()
             await self._mark_time()
+            self._tell_backlog()
 
     async def _mark_time(self) -> None:
         """Move `through` of idle partitions to now; a partition that is being appended to moves it itself."""
         await self._pool.execute(sql("services.kernel.sql", "mark_time"))
 
+    def _tell_backlog(self) -> None:
+        for partition in self._log.owned:
+            acknowledged = self._confirmed.get(partition, Confirmed()).position
+            RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - acknowledged))
+
+    def _forget_backlog(self) -> None:
+        """Who does not publish knows no backlog: a value that stands still would be taken for one."""
+        for partition in self._log.owned:
+            RELAY_BACKLOG_EVENTS.remove(partition)
+
     async def _publish_all(self) -> None:
         await kafka.require_topic(self._settings, self._topic, self._log.partitions)
-        await self._load_confirmed()
         places = await self._find_places(self._log.owned)
         producer = kafka.Producer(self._settings, self._topic)
         await producer.start()
         news = self._heads.subscribe()
         self.publishing = True
         _logger.info("publishing", topic=self._topic, epoch=self._lease.epoch)
-        sends: set[asyncio.Task[None]] = set()
+        sends = {asyncio.create_task(self._keep_looking(places, news))}
         try:
             while True:
                 news.clear()
@@ -211,15 +184,11 @@ class Relay:
             await asyncio.gather(*sends, return_exceptions=True)
             await producer.stop()
 
-    async def _read_pages(self, idle: dict[int, _Place]) -> dict[int, list[Recorded]]:
+    async def _read_pages(self, idle: dict[int, Place]) -> dict[int, list[Recorded]]:
         """The next events of every idle partition that has some, in one query."""
         wanted = {
             p: place.next_position for p, place in idle.items() if self._heads.positions[p] >= place.next_position
         }
-        for partition, place in idle.items():
-            RELAY_BACKLOG_EVENTS.labels(partition).set(
-                max(0, self._heads.positions[partition] - place.next_position + 1)
-            )
         if not wanted:
             return {}
         rows = await self._pool.fetch(
@@ -234,7 +203,7 @@ class Relay:
         self,
         producer: kafka.Producer,
         partition: int,
-        places: dict[int, _Place],
+        places: dict[int, Place],
         events: list[Recorded],
         news: asyncio.Event,
     ) -> None:
@@ -262,77 +231,30 @@ class Relay:
             place.flying = False
             news.set()
 
-    async def _find_places(self, partitions: Sequence[int]) -> dict[int, _Place]:
-        """Where to go on in each partition, by what the topic holds now.
+    async def _keep_looking(self, places: dict[int, Place], news: asyncio.Event) -> None:
+        """Notice what the broker lost where nothing is published, so that no acknowledgement would tell.
 
-        Raises:
-            Diverged: the topic or a confirmed record holds what the log does not: the log went back in time.
-            Unavailable: the broker does not answer.
+        Where the end is not the expected one, the partition itself is read from the confirmed record on: a broker that
+        tells the base of its last batch (Tansu) costs one batch a partition, one that tells the end nothing.
         """
-        for partition in partitions:
-            confirmed = self._confirmed.get(partition, Confirmed())
-            if confirmed.position:
-                await self._check_log(partition, [(confirmed.position, confirmed.event_id)])
-        reader = kafka.Reader(self._settings, self._topic)
-        await reader.start()
-        try:
-            marks = await reader.watermarks(partitions)
-            searches = {p: _Search(self._confirmed.get(p, Confirmed()), marks[p]) for p in partitions}
-            unsure = await self._look(reader, searches, marks)
-            if unsure:
-                # acknowledged records are gone: trust only what is there now, and look at all of it
-                searches.update({p: _Search(Confirmed(), marks[p]) for p in unsure})
-                await self._look(reader, {p: searches[p] for p in unsure}, marks)
-        finally:
-            await reader.stop()
-        for partition, search in searches.items():
-            confirmed = self._confirmed.get(partition, Confirmed())
-            if search.reached < confirmed.position:
-                RELAY_BROKER_LOSSES.inc()
-                _logger.error("the broker lost acknowledged records; publishing them again from the log",
-                              partition=partition, confirmed=confirmed.position, reached=search.reached)  # fmt: skip
-        return {partition: _Place(search.reached + 1, search.end) for partition, search in searches.items()}
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            quiet = {p: place.expected_offset for p, place in places.items() if not place.flying}
+            marks = await kafka.watermarks(self._settings, self._topic, list(quiet))
+            elsewhere = [
+                partition
+                for partition, mark in marks.items()
+                if not places[partition].flying and places[partition].expected_offset == quiet[partition] != mark.end
+            ]
+            for partition in elsewhere:
+                places[partition].flying = True
+            if elsewhere:
+                places.update(await self._find_places(elsewhere))
+                news.set()
 
-    async def _look(
-        self, reader: kafka.Reader, searches: dict[int, "_Search"], marks: dict[int, kafka.Watermarks]
-    ) -> list[int]:
-        """Show every search its records; returns the partitions whose confirmed record is not where it was."""
-        unread: dict[int, list[tuple[int, str | None]]] = {}
-        starts = {partition: search.start for partition, search in searches.items()}
-        async for partition, record in reader.read_to_end(
-            starts, {p: mark.end for p, mark in marks.items() if p in searches}
-        ):
-            try:
-                event = from_kafka(partition, record.key, record.value, record.headers, record.timestamp)
-            except NotAnEvent as error:
-                raise Diverged(
-                    f"partition {partition} of {self._topic} holds a record at offset {record.offset} that no log wrote."
-                ) from error
-            searches[partition].see(record.offset, event.position, event.id)
-            seen = unread.setdefault(partition, [])
-            seen.append((event.position, event.id))
-            if len(seen) >= 5_000:
-                await self._check_log(partition, seen)
-                seen.clear()
-        for partition, seen in unread.items():
-            await self._check_log(partition, seen)
-        return [partition for partition, search in searches.items() if not search.sure]
-
-    async def _check_log(self, partition: int, seen: list[tuple[int, str | None]]) -> None:
-        """Raise Diverged unless the log holds each of these events at its position."""
-        if not seen:
-            return
-        rows = await self._pool.fetch(
-            "SELECT position, id FROM event WHERE partition = $1 AND position = ANY ($2)",
-            partition, [position for position, _ in seen],
-        )  # fmt: skip
-        ids: dict[int, str] = {row[0]: row[1] for row in rows}
-        for position, event_id in seen:
-            if ids.get(position) != event_id:
-                what = "ends before it" if position not in ids else "holds another event there"
-                raise Diverged(
-                    f"{self._topic} holds an event at position {position} of partition {partition}, and the log {what}."
-                )
+    async def _find_places(self, partitions: Sequence[int]) -> dict[int, Place]:
+        confirmed = {partition: self._confirmed.get(partition, Confirmed()) for partition in partitions}
+        return await find_places(self._pool, self._settings, self._topic, confirmed)
 
     async def _load_confirmed(self) -> None:
         self._unwritten.clear()
@@ -340,7 +262,12 @@ class Relay:
         self._confirmed = {row[0]: Confirmed(row[1], row[2], row[3]) for row in rows}
 
     async def _write_confirmed(self) -> None:
-        """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over."""
+        """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over.
+
+        Raises Diverged where the log does not hold what was confirmed: it went back while we were connected, as on a
+        failover to a standby that was behind, and what would be published next belongs to another history.
+        """
+        await check_confirmed(self._pool, self._topic, self._confirmed)
         if not self._unwritten or self._lease.epoch is None:
             return
         partitions = sorted(self._unwritten)

@@ -27,11 +27,15 @@ class Part(Protocol):
 
 
 async def serve_until_stopped(parts: Sequence[Part], serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Start the parts, run `serve` until it returns or a signal sets its event, then stop the parts in reverse."""
+    """Start the parts, run `serve` until it returns or a signal sets its event, then stop the parts in reverse.
+
+    From the signal on there is one deadline for everything, `STOP_WITHIN_S`: then the process leaves with exit code 1.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    deadline = asyncio.create_task(_leave_in_time(stopping), name="deadline")
     started: list[Part] = []
     try:
         for part in parts:
@@ -39,15 +43,20 @@ async def serve_until_stopped(parts: Sequence[Part], serve: Callable[[asyncio.Ev
             await part.start()
         await serve(stopping)
     finally:
-        _logger.info("stopping")
-        try:
-            async with asyncio.timeout(STOP_WITHIN_S):
-                for part in reversed(started):
-                    await part.stop()
-        except TimeoutError:
-            _logger.error("stopping took too long; leaving now")
-            os._exit(1)
+        stopping.set()
+        for part in reversed(started):
+            await part.stop()
+        deadline.cancel()
         _logger.info("stopped")
+
+
+async def _leave_in_time(stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    _logger.info("stopping")
+    await asyncio.sleep(STOP_WITHIN_S)
+    _logger.error("stopping took too long; leaving now")
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def stuck(reason: str) -> None:

@@ -21,11 +21,14 @@ _logger = structlog.get_logger(__name__)
 class Heads:
     """The newest known position of each partition of one placement, and an event to wait on for each."""
 
-    def __init__(self, log: Log, *, channel: str, poll_s: float = 0.5, pause_s: float = 0.005) -> None:
+    def __init__(
+        self, log: Log, *, channel: str, poll_s: float = 0.5, pause_s: float = 0.005, silence_s: float = 5.0
+    ) -> None:
         self._log = log
         self._channel = channel
         self._poll_s = poll_s
         self._pause_s = pause_s
+        self._silence_s = silence_s
         self.positions = dict.fromkeys(log.owned, 0)
         self._waiting: set[asyncio.Event] = set()
         self._unsent: dict[int, int] = {}
@@ -89,7 +92,10 @@ class Heads:
             await asyncio.sleep(self._poll_s)
 
     async def _exchange(self) -> None:
-        """Send our heads and hear the others', on a connection that is made again whenever it breaks."""
+        """Send our heads and hear the others', on a connection that is made again whenever it breaks.
+
+        Who only listens is not told of a cut: after `silence_s` without a head to send, the connection is tried.
+        """
         while True:
             try:
                 async with self._log.pool.acquire() as connection:
@@ -105,7 +111,12 @@ class Heads:
 
     async def _notify(self, connection: Any) -> None:
         while True:
-            await self._send.wait()
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    await self._send.wait()
+            except TimeoutError:
+                await connection.execute("SELECT 1", timeout=self._silence_s)
+                continue
             self._send.clear()
             unsent, self._unsent = self._unsent, {}
             heads = list(unsent.items())

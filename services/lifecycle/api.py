@@ -30,7 +30,7 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
         description="Post what happened in a sales cycle; read leads, their history, and the log that everything follows.",
     )
     app.state.keys = keys
-    http.install(app, base_url=base_url, cursor_key=keys.cursor_key())
+    http.install(app, base_url=base_url, cursor_key=keys.cursor_key)
     # so that another method there is 405 with the right Allow
     app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
     app.include_router(feed_router(placements, base_url, "events:read"))

@@ -8,6 +8,8 @@ import pytest
 
 from services.cli.embedded import EmbeddedPostgres
 from services.kernel import kafka
+from services.kernel import relay as relay_module
+from services.kernel.telemetry import RELAY_BACKLOG_EVENTS
 from tests.support.brokers import Broker, create_topic
 from tests.support.logs import LeadLog, broker_settings, event, opened, prepare, published, publishing
 from tests.support.postgres import new_name
@@ -72,6 +74,22 @@ async def test_a_broker_that_lost_everything_gets_it_again(log: LeadLog, broker:
         assert await published(broker.bootstrap, topic, 600, within_s=60, lost=True) == await log.everything()
 
 
+async def test_a_broker_that_lost_everything_gets_it_again_also_where_nothing_is_posted(
+    log: LeadLog, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a real broker keeps what it acknowledged")
+    monkeypatch.setattr(relay_module, "LOOK_EVERY_S", 1.0)
+    async with publishing(log, broker.bootstrap, topic) as relay:
+        await post(log, 500, "before")
+        await published(broker.bootstrap, topic, 500)
+        await asyncio.sleep(2)
+        assert relay.publishing, "what is as expected interrupts nothing"
+        broker.kill9()
+        broker.start()
+        assert await published(broker.bootstrap, topic, 500, within_s=40, lost=True) == await log.everything()
+
+
 async def test_a_topic_with_other_partitions_is_refused(log: LeadLog, broker: Broker, topic: str) -> None:
     await create_topic(broker, topic, partitions=5)
     settings = broker_settings(broker.bootstrap).model_copy(update={"recreate_topics": False})
@@ -118,6 +136,46 @@ async def test_a_store_restored_to_an_older_state_publishes_nothing(
         assert await published(broker.bootstrap, topic, 200) == before
     for each in (name, backup):
         postgres.drop_database(each)
+
+
+async def test_a_store_that_goes_back_under_a_running_relay_is_noticed(
+    log: LeadLog, broker: Broker, topic: str, database: str
+) -> None:
+    """As on a failover to a standby that was behind: the connections of the pool are made anew, nobody is told."""
+    async with publishing(log, broker.bootstrap, topic) as relay:
+        await post(log, 100, "old")
+        before = await published(broker.bootstrap, topic, 100)
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "SET search_path = lifecycle; TRUNCATE event, stream, receipt; UPDATE log_partition SET head = 0"
+        )
+        await connection.close()
+        await asyncio.wait_for(_until(lambda: relay.diverged is not None), 5)
+        await relay.stop()
+        assert await published(broker.bootstrap, topic, 100) == before
+
+
+async def test_the_backlog_is_told_while_the_broker_is_away_and_forgotten_with_the_lease(
+    log: LeadLog, broker: Broker, topic: str
+) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a broker of somebody else is not ours to stop")
+    async with publishing(log, broker.bootstrap, topic):
+        await post(log, 200, "before")
+        await published(broker.bootstrap, topic, 200)
+        await asyncio.wait_for(_until(lambda: backlog() == 0), 5)
+        broker.kill9()
+        await post(log, 300, "meanwhile")
+        await asyncio.wait_for(_until(lambda: backlog() == 300), 20)
+        await post(log, 50, "later")
+        await asyncio.wait_for(_until(lambda: backlog() == 350), 20)
+    assert backlog() is None
+
+
+def backlog() -> float | None:
+    """The sum over all partitions; None where no partition is told."""
+    told = [sample.value for metric in RELAY_BACKLOG_EVENTS.collect() for sample in metric.samples]
+    return sum(told) if told else None
 
 
 async def _until(condition) -> None:  # type: ignore[no-untyped-def]

@@ -225,6 +225,22 @@ def test_the_feed_gives_the_log_and_knows_its_readers(http: httpx.Client) -> Non
     assert msgspec.json.decode(data.removeprefix("data:"))["position"] == 3
 
 
+@pytest.mark.parametrize("asked", ["0?after=1_0", "0?limit=1_0", "0?after=%205", "1_0"])
+def test_a_number_in_the_address_of_a_feed_is_digits(http: httpx.Client, asked: str) -> None:
+    assert http.get(f"/v1/log/{asked}").status_code == 422
+
+
+async def test_who_waits_for_events_holds_no_service_that_stops(
+    lifecycle: ServiceProcess, processes: Processes
+) -> None:
+    async with httpx.AsyncClient(base_url=lifecycle.url, headers=processes.headers, timeout=30) as http:
+        waiting = asyncio.create_task(http.get("/v1/log/0", params={"wait": 25}))
+        await asyncio.sleep(1)
+        assert await asyncio.to_thread(lifecycle.terminate, 10) == 0
+        answer = await waiting
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 async def test_the_topic_holds_what_the_log_holds(
     http: httpx.Client, processes: Processes, broker: Broker, topic: str
 ) -> None:

@@ -1,5 +1,6 @@
 """API keys: what lets in, what does not, and how soon a change counts."""
 
+import resource
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
+import msgspec
 import pytest
 from fastapi import Depends, FastAPI
 
 from services.kernel import auth
 from services.kernel.auth import KeyRing, create_key, read_keys, requires, revoke_key
 from services.kernel.errors import Forbidden, NotFound, Unauthenticated
+from services.kernel.http_listing import decode_cursor, encode_cursor, set_cursor_key
 
 
 @pytest.fixture
@@ -103,6 +106,46 @@ def test_a_broken_file_keeps_the_keys_that_were_read_before(path: Path) -> None:
     path.write_text("{")
     look_again(ring)
     assert ring.authorise(f"Bearer {token}", "events:read").key_id
+
+
+@pytest.mark.parametrize("pepper", ["", "AAAA", "A", "not base64!"])
+def test_a_broken_pepper_keeps_the_keys_that_were_read_before(path: Path, pepper: str) -> None:
+    token = create_key(path, ["events:read"])
+    ring = KeyRing(path)
+    ring.authorise(f"Bearer {token}", "events:read")
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(read_keys(path), pepper=pepper)))
+    look_again(ring)
+    assert ring.authorise(f"Bearer {token}", "events:read").key_id
+    with pytest.raises(auth.KeysUnreadable):
+        create_key(path, ["events:read"])
+
+
+def test_a_disk_that_takes_half_of_the_file_leaves_the_old_one(path: Path) -> None:
+    for _ in range(5):
+        create_key(path, ["events:read"])
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            create_key(path, ["events:read"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+
+
+def test_a_cursor_holds_in_every_process_also_where_the_keys_came_after_the_start(path: Path) -> None:
+    one, other = KeyRing(path), KeyRing(path)
+    try:
+        set_cursor_key(one.cursor_key)
+        assert decode_cursor(encode_cursor(1)) == 1
+        create_key(path, ["events:read"])
+        look_again(one)
+        cursor = encode_cursor(2)
+        set_cursor_key(other.cursor_key)
+        assert decode_cursor(cursor) == 2
+    finally:
+        set_cursor_key(b"of this process")
 
 
 def test_neither_the_secret_nor_the_token_is_stored_and_only_the_owner_reads_the_file(path: Path) -> None:
