@@ -46,6 +46,16 @@ def test_a_key_is_made_listed_and_revoked(processes: Processes) -> None:
         ring.authorise(f"Bearer {token}", "events:read")
 
 
+def test_scopes_given_one_by_one_are_all_in_the_key(processes: Processes) -> None:
+    token = processes.salescycle(
+        "keys", "create", "--scopes", "events:read", "--scopes", "events:write,ops:admin"
+    ).stdout
+    rows = json.loads(processes.salescycle("keys", "list", "--json").stdout)
+    assert {row["id"]: row["scopes"] for row in rows}[token.split("_")[1]] == [
+        "events:read", "events:write", "ops:admin",
+    ]  # fmt: skip
+
+
 def test_a_scope_that_does_not_exist_is_named_with_those_that_do(processes: Processes) -> None:
     done = processes.salescycle("keys", "create", "--scopes", "events:delete", check=False)
     assert done.returncode == 1
