@@ -72,6 +72,14 @@ def test_a_broker_that_does_not_answer_is_one_clear_line(processes: Processes, b
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_type_that_does_not_exist_is_refused_with_the_near_one(processes: Processes) -> None:
+    done = processes.salescycle("tail", "--type", "stage-entered", check=False)
+    assert done.returncode == 1
+    assert (
+        "There is no event type stage-entered (did you mean `StageEntered`?); there are: LeadCaptured," in done.stderr
+    )
+
+
 def test_a_postgresql_that_does_not_answer_is_one_clear_line(processes: Processes) -> None:
     processes.environment["SALESCYCLE_POSTGRES__URL"] = f"postgresql://salescycle@127.0.0.1:{free_port()}/salescycle"
     done = processes.salescycle("migrate", check=False)
