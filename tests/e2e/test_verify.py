@@ -67,4 +67,6 @@ def test_tail_reads_the_log_to_people(processes: Processes, running: ServiceProc
 
 def test_parked_says_that_nothing_is_parked(processes: Processes, running: ServiceProcess) -> None:
     assert "Nothing is parked" in processes.salescycle("parked", "list").stdout
-    assert "Nothing of it is parked" in processes.salescycle("parked", "retry").stdout
+    assert "Nothing is parked" in processes.salescycle("parked", "retry").stdout
+    done = processes.salescycle("parked", "retry", "L-3", check=False)
+    assert (done.returncode, "No lead L-3 is parked: `salescycle parked list`" in done.stdout) == (1, True)
