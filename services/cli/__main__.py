@@ -5,6 +5,7 @@ import sys
 
 import asyncpg
 import httpx
+import structlog
 import typer
 from rich.console import Console
 
@@ -38,6 +39,11 @@ def app() -> None:
     """Run one command. What stands in its way is one clear message and exit code 1, never a traceback."""
     # What aiokafka logs of a broker that does not answer is said by our own message, with what to do.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # What a service logs of its steps, a command shows as progress.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         commands()
     except (CannotStart, SalescycleError) as refused:
