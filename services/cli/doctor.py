@@ -47,12 +47,13 @@ def doctor(
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
+        width = max(len(finding.what) for finding in findings)
         for finding in findings:
             colour = COLOURS[finding.state]
-            console.print(f"[{colour}]{finding.state:<4}[/{colour}]  {finding.what:<18}", end="")
+            console.print(f"[{colour}]{finding.state:<4}[/{colour}]  {finding.what:<{width}}  ", end="")
             console.print(finding.seen, markup=False)
             if finding.do:
-                console.print(f"      {'':<18}→ {finding.do}", markup=False)
+                console.print(f"      {'':<{width}}  → {finding.do}", markup=False)
     if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(1)
 

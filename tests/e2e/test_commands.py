@@ -101,6 +101,9 @@ def test_doctor_says_what_to_do_on_a_fresh_store_and_is_content_once_it_was_done
     wanted = {"PostgreSQL", "schema lifecycle", "schema projections", "broker", "topic", "keys", "clocks"}
     assert {after[what].state for what in wanted} == {"ok"}
     assert after["lifecycle"].state == "fail"
+    said = processes.salescycle("doctor", check=False).stdout
+    assert "synchronous_commit  on\n" in said
+    assert "schema projections  level" in said
 
 
 def test_doctor_finds_a_keys_file_that_others_may_read(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
