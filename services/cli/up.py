@@ -94,9 +94,8 @@ def up() -> None:
     """
     given_postgres = os.environ.get("SALESCYCLE_POSTGRES__URL")
     given_kafka = os.environ.get("SALESCYCLE_KAFKA__BOOTSTRAP")
-    _use_pipelines_here()
-    chosen = CliSettings()
-    folder = Folder(settings.data_dir())
+    chosen = settings.from_variables()
+    folder = Folder(settings.data_folder())
     supervisor = Supervisor(_say)
     with folder.locked(), _stop_on_signals(supervisor):
         try:
@@ -117,15 +116,18 @@ def up() -> None:
 
 def down() -> None:
     """Stop what `up` runs here, also where its terminal is gone or it crashed."""
-    _use_pipelines_here()
-    _stop_everything(Folder(settings.data_dir()))
+    folder = Folder(settings.data_folder())
+    if not folder.lock.exists():
+        console.print(f"`make up` was never run in {folder.path}; SALESCYCLE_DATA_DIR names another data folder")
+        return
+    _stop_everything(folder)
 
 
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Stop everything and delete its data: embedded PostgreSQL, Kafka of `salescycle kafka`, keys, logs. Yours are left alone."""
-    folder = Folder(settings.data_dir())
+    folder = Folder(settings.data_folder())
     if not folder.path.exists():
         console.print(f"There is nothing in {folder.path}")
         return
@@ -174,7 +176,14 @@ def _start_servers(
     supervisor: Supervisor, folder: Folder, chosen: CliSettings, given_postgres: str | None, given_kafka: str | None
 ) -> dict[str, str]:
     """PostgreSQL, broker, schema, topics, key; returns the settings by which everything reaches them."""
-    environment = {"SALESCYCLE_DATA_DIR": str(folder.path), "SALESCYCLE_KEYS_FILE": str(chosen.keys_path.resolve())}
+    environment = {
+        # Whatever was chosen for this run (ports, partitions, servers) holds for the commands of other terminals too.
+        **{name: value for name, value in os.environ.items() if name.startswith("SALESCYCLE_")},
+        "SALESCYCLE_DATA_DIR": str(folder.path),
+        "SALESCYCLE_KEYS_FILE": str(chosen.keys_path.resolve()),
+        "SALESCYCLE_PIPELINES_DIR": str(chosen.pipelines_dir.resolve()),
+        "SALESCYCLE_TOPICS_FILE": str(chosen.topics_file.resolve()),
+    }
     if given_postgres is None:
         server = EmbeddedPostgres(folder.postgres, chosen.up.postgres_port)
         with _step("PostgreSQL", f"127.0.0.1:{server.port}"):
@@ -192,7 +201,7 @@ def _start_servers(
         environment["SALESCYCLE_KAFKA__IDEMPOTENCE"] = os.environ.get("SALESCYCLE_KAFKA__IDEMPOTENCE", "false")
         environment["SALESCYCLE_KAFKA__RECREATE_TOPICS"] = os.environ.get("SALESCYCLE_KAFKA__RECREATE_TOPICS", "true")
     os.environ.update(environment)
-    reached = CliSettings()
+    reached = settings.from_variables()
     with _step("Schema"):
         asyncio.run(migrate.migrate_all(reached))
     with _step("Topics"):
@@ -245,7 +254,7 @@ def _key(folder: Folder, keys: Path) -> str:
 
 def write_environment(path: Path, variables: Mapping[str, str]) -> None:
     """Leave the settings where the command line finds them (mode 600: a password and a key are among them)."""
-    lines = [f"{name}={value}" for name, value in variables.items()]
+    lines = [f"{name}={' '.join(value.splitlines())}" for name, value in variables.items()]  # JSON may have many
     write_private(path, "\n".join(["# written by `salescycle up`, read by the other commands", *lines, ""]))
 
 
@@ -310,7 +319,7 @@ def _stop_everything(folder: Folder) -> None:
         if server.running():
             with _step("Stopping PostgreSQL, left by a run that crashed"):
                 server.stop()
-    console.print("Nothing runs here now")
+    console.print(f"Nothing runs now in {folder.path}")
 
 
 @contextmanager
@@ -345,7 +354,3 @@ def _say(line: str) -> None:
     # The terminal may be gone, and rich leaves the program then: what runs must be stopped all the same.
     with suppress(OSError, SystemExit):
         console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}")
-
-
-def _use_pipelines_here() -> None:
-    os.environ.setdefault("SALESCYCLE_PIPELINES_DIR", str(settings.ROOT / "deploy" / "pipelines"))

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from services.cli.machine import free_port
 from services.cli.settings import CliSettings
 from services.kernel import auth
 from services.kernel.errors import Unauthenticated
-from tests.support.processes import Processes
+from tests.support.processes import ROOT, Processes
 
 
 def findings(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
@@ -64,6 +67,14 @@ def test_a_scope_that_does_not_exist_is_named_with_those_that_do(processes: Proc
     assert "Traceback" not in done.stderr
 
 
+def test_a_setting_that_cannot_be_used_is_named(processes: Processes) -> None:
+    processes.environment["SALESCYCLE_LIFECYCLE__PORT"] = "seven"
+    done = processes.salescycle("keys", "list", check=False)
+    assert done.returncode == 1
+    assert "SALESCYCLE_LIFECYCLE__PORT: Input should be a valid integer" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_a_broker_that_does_not_answer_is_one_clear_line(processes: Processes, broker: EmbeddedBroker) -> None:
     broker.stop()
     done = processes.salescycle("topics", "apply", check=False)
@@ -86,6 +97,44 @@ def test_a_postgresql_that_does_not_answer_is_one_clear_line(processes: Processe
     assert done.returncode == 1
     assert "salescycle doctor" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+UNKNOWN = "`make up` has left nothing in {folder}. Start it with `make up`, or name the data folder"
+
+
+def in_a_folder_without_a_system(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SALESCYCLE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", *command], cwd=ROOT, env={**inherited, "SALESCYCLE_DATA_DIR": str(folder)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("keys", "create", "--scopes", "all"), ("verify",), ("parked", "list"), ("tail",), ("migrate",), ("topics", "apply"),
+        ("rebuild", "pipeline"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_where_no_system_is_known_a_command_says_so_and_leaves_nothing(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = in_a_folder_without_a_system(tmp_path, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert UNKNOWN.format(folder=tmp_path) in done.stderr
+    assert "SALESCYCLE_DATA_DIR=" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_system_is_known_doctor_and_down_name_the_folder(tmp_path: Path) -> None:
+    doctor = in_a_folder_without_a_system(tmp_path, "doctor")
+    assert doctor.returncode == 1
+    assert UNKNOWN.format(folder=tmp_path) in doctor.stdout
+    assert "PostgreSQL  " not in doctor.stdout, "what is not known is not looked at"
+    down = in_a_folder_without_a_system(tmp_path, "down")
+    assert (down.returncode, f"`make up` was never run in {tmp_path}" in down.stdout) == (0, True)
 
 
 def test_doctor_says_what_to_do_on_a_fresh_store_and_is_content_once_it_was_done(
