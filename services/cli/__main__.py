@@ -9,7 +9,21 @@ import structlog
 import typer
 from rich.console import Console
 
-from services.cli import apache_kafka, bench, doctor, importer, keys, migrate, parked, rebuild, tail, topics, up, verify
+from services.cli import (
+    apache_kafka,
+    bench,
+    config,
+    doctor,
+    importer,
+    keys,
+    migrate,
+    parked,
+    rebuild,
+    tail,
+    topics,
+    up,
+    verify,
+)
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -33,6 +47,7 @@ commands.command()(apache_kafka.kafka)
 commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
+commands.add_typer(config.app, name="config")
 
 
 def app() -> None:

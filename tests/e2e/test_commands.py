@@ -27,7 +27,7 @@ def findings(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("keys",), ("topics",), ("up",), ("doctor",), ("kafka",), ("reset",), ("migrate",)]
+    "command", [(), ("keys",), ("topics",), ("up",), ("doctor",), ("kafka",), ("reset",), ("migrate",), ("config",)]
 )
 def test_every_command_has_help(processes: Processes, command: tuple[str, ...]) -> None:
     said = processes.salescycle(*command, "--help").stdout
@@ -114,7 +114,7 @@ def in_a_folder_without_a_system(folder: Path, *command: str) -> subprocess.Comp
     "command",
     [
         ("keys", "create", "--scopes", "all"), ("verify",), ("parked", "list"), ("tail",), ("migrate",), ("topics", "apply"),
-        ("rebuild", "pipeline"),
+        ("rebuild", "pipeline"), ("config", "show"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -170,3 +170,19 @@ def test_doctor_finds_a_topic_with_another_number_of_partitions(
     found = findings(processes, monkeypatch)["topic"]
     assert found.state == "fail"
     assert "has 12 partitions, the log has 5" in found.seen
+
+
+def test_config_shows_every_setting_and_no_secret(processes: Processes) -> None:
+    processes.environment["SALESCYCLE_POSTGRES__URL"] = "postgresql://ana:hunter:2@127.0.0.1:1/x?sslpassword=hunter3"
+    processes.environment["SALESCYCLE_LOG__PLACEMENTS"] = json.dumps(
+        [{"name": "one", "url": "postgresql://ana:hunter4@127.0.0.1:2/x", "first": 0, "last": 11}]
+    )
+    processes.environment["SALESCYCLE_LIFECYCLE"] = '{"port": 7200, "management_port": 7201}'
+    said = processes.salescycle("config", "show").stdout
+    assert "postgresql://ana:***@127.0.0.1:1/x?sslpassword=***" in said
+    assert "one postgresql://ana:***@127.0.0.1:2/x 0 11" in said
+    assert "hunter" not in said
+    assert processes.key not in said
+    assert "SALESCYCLE_KEY=***  # environment variable\n" in said
+    assert "SALESCYCLE_LIFECYCLE__PORT=7200  # environment variable\n" in said
+    assert "SALESCYCLE_COMMITTER_DEPTH=2  # default\n" in said
