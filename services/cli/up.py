@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -268,8 +269,6 @@ def _load_demo(environment: Mapping[str, str]) -> None:
 
 
 def _show_what_to_try(folder: Folder, environment: Mapping[str, str]) -> None:
-    lifecycle, projections = environment["SALESCYCLE_LIFECYCLE_URL"], environment["SALESCYCLE_PROJECTIONS_URL"]
-    key = environment["SALESCYCLE_KEY"]
     lead = f"try-{secrets.token_hex(3)}"
     event = (
         f'{{"specversion":"1.0","id":"{lead}-1","source":"/me","type":"LeadCaptured","subject":"lead/{lead}",'
@@ -279,23 +278,34 @@ def _show_what_to_try(folder: Folder, environment: Mapping[str, str]) -> None:
         f"""
 Everything runs. Ctrl-C stops it; the data is kept in {folder.path}
 
-  events and leads   {lifecycle}
-  figures            {projections}
-  key                {key}
+Copy these lines into another terminal, for what follows and for the README:
+
+{for_a_shell(folder.path, environment)}
 
 Three things to try:
 
-  KEY={key}
-
-  curl -s {lifecycle}/v1/events -H "Authorization: Bearer $KEY" -H 'Content-Type: application/cloudevents+json' \\
+  curl -s $LIFECYCLE/v1/events -H "Authorization: Bearer $KEY" -H 'Content-Type: application/cloudevents+json' \\
     -d '{event}'
 
-  curl -s {lifecycle}/v1/leads/{lead} -H "Authorization: Bearer $KEY"
+  curl -s $LIFECYCLE/v1/leads/{lead} -H "Authorization: Bearer $KEY"
 
-  curl -s '{projections}/v1/pipeline' -H "Authorization: Bearer $KEY"
+  curl -s $PROJECTIONS/v1/pipeline -H "Authorization: Bearer $KEY"
 """,
         markup=False,
     )
+
+
+def for_a_shell(data: Path, environment: Mapping[str, str]) -> str:
+    """Lines that set KEY, LIFECYCLE and PROJECTIONS, and put the command `salescycle` on the PATH."""
+    lines = [
+        f"KEY={environment['SALESCYCLE_KEY']}",
+        f"LIFECYCLE={environment['SALESCYCLE_LIFECYCLE_URL']}",
+        f"PROJECTIONS={environment['SALESCYCLE_PROJECTIONS_URL']}",
+        f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+    ]
+    if data != settings.ROOT / ".salescycle":  # which the commands find by themselves
+        lines.append(f"export SALESCYCLE_DATA_DIR={shlex.quote(str(data))}")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 # ---- stopping
