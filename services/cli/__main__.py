@@ -5,10 +5,25 @@ import sys
 
 import asyncpg
 import httpx
+import structlog
 import typer
 from rich.console import Console
 
-from services.cli import apache_kafka, bench, doctor, importer, keys, migrate, parked, rebuild, tail, topics, up, verify
+from services.cli import (
+    apache_kafka,
+    bench,
+    config,
+    doctor,
+    importer,
+    keys,
+    migrate,
+    parked,
+    rebuild,
+    tail,
+    topics,
+    up,
+    verify,
+)
 from services.cli.machine import CannotStart
 from services.kernel.errors import SalescycleError
 
@@ -32,12 +47,18 @@ commands.command()(apache_kafka.kafka)
 commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
+commands.add_typer(config.app, name="config")
 
 
 def app() -> None:
     """Run one command. What stands in its way is one clear message and exit code 1, never a traceback."""
     # What aiokafka logs of a broker that does not answer is said by our own message, with what to do.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # What a service logs of its steps, a command shows as progress.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         commands()
     except (CannotStart, SalescycleError) as refused:

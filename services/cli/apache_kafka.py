@@ -245,7 +245,7 @@ def kafka(
     """Fetch Apache Kafka by Maven and run it on loopback, in KRaft mode. Ctrl-C stops it; its data is kept."""
     if brokers not in {1, 3}:
         raise typer.BadParameter("1 or 3", param_hint="--brokers")
-    folder = settings.data_dir() / f"kafka-{brokers}"
+    folder = settings.data_folder() / f"kafka-{brokers}"
     cluster = ApacheKafka(folder, brokers=brokers, ports=range(port, port + 2 * brokers))
     with console.status("Fetching Apache Kafka by Maven (once, 44 MB) …"):
         fetch()

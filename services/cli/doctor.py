@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from services.cli import settings, topics
+from services.cli.machine import CannotStart
 from services.cli.migrate import LIFECYCLE_SCHEMA, PROJECTIONS_SCHEMA
 from services.cli.settings import CliSettings
 from services.kernel import auth, clock
@@ -43,27 +44,36 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of lines.")] = False,
 ) -> None:
     """Check Python, PostgreSQL, broker, topics, keys, services and clocks. Exit code 1 where something fails."""
-    findings = asyncio.run(examine(settings.load()))
+    findings = asyncio.run(_findings())
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
+        width = max(len(finding.what) for finding in findings)
         for finding in findings:
             colour = COLOURS[finding.state]
-            console.print(f"[{colour}]{finding.state:<4}[/{colour}]  {finding.what:<18}", end="")
+            console.print(f"[{colour}]{finding.state:<4}[/{colour}]  {finding.what:<{width}}  ", end="")
             console.print(finding.seen, markup=False)
             if finding.do:
-                console.print(f"      {'':<18}→ {finding.do}", markup=False)
+                console.print(f"      {'':<{width}}  → {finding.do}", markup=False)
     if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(1)
 
 
+async def _findings() -> list[Finding]:
+    try:
+        given = settings.load()
+    except CannotStart as unknown:
+        return [*_python(), Finding("settings", "fail", str(unknown))]
+    return await examine(given)
+
+
 async def examine(given: CliSettings) -> list[Finding]:
     """Every check, in order; one that cannot look is itself a finding, and never an error."""
-    checks: Sequence[Check] = (_python, _postgres, _broker, _keys, _services)
-    return [finding for check in checks for finding in await check(given)]
+    checks: Sequence[Check] = (_postgres, _broker, _keys, _services)
+    return [*_python(), *[finding for check in checks for finding in await check(given)]]
 
 
-async def _python(_given: CliSettings) -> list[Finding]:
+def _python() -> list[Finding]:
     seen = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info >= (3, 11)
     return [Finding("Python", "ok" if good else "fail", seen, "" if good else "install Python 3.11 or newer")]

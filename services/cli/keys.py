@@ -15,14 +15,19 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 
 @app.command()
 def create(
-    scopes: Annotated[str, typer.Option(help=f"Comma-separated, or `all`. There are: {', '.join(auth.SCOPES)}.")],
+    scopes: Annotated[
+        list[str],
+        typer.Option(
+            help=f"Comma-separated, given once or several times; or `all`. There are: {', '.join(auth.SCOPES)}."
+        ),
+    ],
     note: Annotated[str, typer.Option(help="What the key is for; shown by `list`.")] = "",
 ) -> None:
     """Make a key and print its token. It is shown this once: only a hash is kept."""
-    wanted = auth.SCOPES if scopes == "all" else [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    wanted = [scope.strip() for part in scopes for scope in part.split(",") if scope.strip()]
     if not wanted:
         raise typer.BadParameter("name at least one scope", param_hint="--scopes")
-    print(auth.create_key(settings.load().keys_path, wanted, note))
+    print(auth.create_key(settings.load().keys_path, auth.SCOPES if "all" in wanted else wanted, note))
 
 
 @app.command("list")

@@ -44,7 +44,13 @@ def retry(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the services to do it.")] = 30,
 ) -> None:
     """Ask the services to apply parked events again. Exit code 1 where some are parked still."""
-    left = asyncio.run(_retry(stream, wait))
+    asked, left = asyncio.run(_retry(stream, wait))
+    if not asked and stream is not None:
+        console.print(f"No lead {stream} is parked: `salescycle parked list` names those that are.", markup=False)
+        raise typer.Exit(1)
+    if not asked:
+        console.print("Nothing is parked.")
+        return
     if left:
         console.print(
             f"{left} leads are parked still: `salescycle parked list` says why, and whether projections runs."
@@ -66,11 +72,12 @@ async def _list() -> list[dict[str, Any]]:
     return [{**row, "parked_at": row["parked_at"].isoformat(timespec="seconds")} for row in rows]
 
 
-async def _retry(stream: str | None, wait_s: float) -> int:
+async def _retry(stream: str | None, wait_s: float) -> tuple[int, int]:
+    """How many events a retry was asked for, and how many leads are parked still."""
     pool = await open_pool(settings.load())
     try:
         chosen = f"FROM parked AS p {_LIVE} WHERE (CAST($1 AS text) IS NULL OR p.stream = $1)"
-        await pool.execute(
+        updated = await pool.execute(
             "UPDATE parked AS q SET retry_requested = true WHERE (q.model, q.generation, q.partition, q.position) IN "
             f"(SELECT p.model, p.generation, p.partition, p.position {chosen})",
             stream,
@@ -82,7 +89,7 @@ async def _retry(stream: str | None, wait_s: float) -> int:
                 stream,
             )
             if not asked or asyncio.get_running_loop().time() > deadline:
-                return int(left)
+                return int(updated.removeprefix("UPDATE ")), int(left)
             await asyncio.sleep(0.2)
     finally:
         await pool.close()

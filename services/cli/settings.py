@@ -1,14 +1,14 @@
 """Where the command line finds the running system: environment variables first, then what `salescycle up` left in its folder.
 
 `up` writes the settings of everything it started to `<data_dir>/environment` (mode 600: it holds a key and a password), so
-that `salescycle doctor` in another terminal needs no settings at all.
+that `salescycle doctor` in another terminal, and in another folder, needs no settings at all.
 """
 
 import os
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from services.cli import machine
@@ -16,6 +16,36 @@ from services.kernel.settings import HttpSettings, KernelSettings, Part
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout: `deploy/` lies here."""
+
+NAME_A_SYSTEM: Final = tuple(
+    f"SALESCYCLE_{name}"
+    for name in ("POSTGRES__URL", "KAFKA__BOOTSTRAP", "LIFECYCLE_URL", "PROJECTIONS_URL", "KEYS_FILE", "KEY")
+)
+"""Variables by which someone says that the system runs elsewhere: one of them, and no folder of `up` is needed."""
+
+
+def data_folder() -> Path:
+    """The folder of this system's data, absolute: the one that SALESCYCLE_DATA_DIR names; else the nearest one that `up`
+    made here or above; else the one of the checkout that this command belongs to, whether it was made yet or not.
+    """
+    if named := os.environ.get("SALESCYCLE_DATA_DIR"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        # A checkout inside another one (a git worktree, say) has data of its own.
+        if folder == ROOT or _was_made_by_us(folder / ".salescycle"):
+            return folder / ".salescycle"
+    return (ROOT if (ROOT / "deploy").is_dir() else here) / ".salescycle"
+
+
+def environment_file() -> Path:
+    """What `up` left for the other commands."""
+    return data_folder() / "environment"
+
+
+def _was_made_by_us(folder: Path) -> bool:
+    # Whoever writes the environment there says where our key is sent: in /tmp that could be anyone.
+    return folder.is_dir() and folder.stat().st_uid == os.geteuid() and (folder / "up.lock").exists()
 
 
 class UpSettings(Part):
@@ -31,6 +61,8 @@ class CliSettings(KernelSettings):
     # SALESCYCLE_LIFECYCLE__PORT alone keeps the default of the management port.
     model_config = SettingsConfigDict(nested_model_default_partial_update=True)
 
+    data_dir: Path = Field(default_factory=data_folder)
+    pipelines_dir: Path = ROOT / "deploy" / "pipelines"
     up: UpSettings = UpSettings()
     lifecycle: HttpSettings = HttpSettings(port=7100, management_port=7101)
     projections: HttpSettings = HttpSettings(port=7300, management_port=7301)
@@ -51,17 +83,35 @@ class CliSettings(KernelSettings):
 
 
 def load() -> CliSettings:
-    """The settings of this call; every command begins with it. Variables set by hand win over the folder's."""
-    for name, value in read_environment(data_dir() / "environment").items():
+    """The settings of this call; every command begins with it. Variables set by hand win over the folder's.
+
+    Raises machine.CannotStart where neither says which system is meant: the defaults would look at any server that
+    happens to listen there, or make keys that no service reads.
+    """
+    left = read_environment(environment_file())
+    if not left and not any(name in os.environ for name in NAME_A_SYSTEM):
+        raise machine.CannotStart(
+            f"No system is known here: `make up` has left nothing in {data_folder()}. Start it with `make up`, or name the data "
+            "folder of the one that you mean: SALESCYCLE_DATA_DIR=…/.salescycle (for servers of your own: "
+            "SALESCYCLE_POSTGRES__URL, SALESCYCLE_KAFKA__BOOTSTRAP, SALESCYCLE_LIFECYCLE_URL, SALESCYCLE_PROJECTIONS_URL)"
+        )
+    for name, value in left.items():
         os.environ.setdefault(name, value)
-    if "SALESCYCLE_PIPELINES_DIR" not in os.environ:
-        os.environ["SALESCYCLE_PIPELINES_DIR"] = str(ROOT / "deploy" / "pipelines")
-    return CliSettings()
+    return from_variables()
 
 
-def data_dir() -> Path:
-    """The folder of this system's data, absolute."""
-    return Path(os.environ.get("SALESCYCLE_DATA_DIR", ".salescycle")).resolve()
+def from_variables() -> CliSettings:
+    """The settings that the variables of this process give. Raises machine.CannotStart naming those that cannot be used."""
+    try:
+        return CliSettings()
+    except ValidationError as refused:
+        flaws = (f"{variable(*map(str, flaw['loc']))}: {flaw['msg']}" for flaw in refused.errors())
+        raise machine.CannotStart(f"A setting cannot be used. {'; '.join(flaws)}") from None
+
+
+def variable(*path: str) -> str:
+    """The name of the variable that sets the field at `path`."""
+    return f"SALESCYCLE_{'__'.join(path).upper()}"
 
 
 def read_environment(path: Path) -> dict[str, str]:

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from schemas.events import EVENTS
 from services.cli import settings
+from services.cli.importing.node import did_you_mean
 from services.cli.machine import CannotStart
 from services.cli.settings import CliSettings
 
@@ -26,6 +28,10 @@ def tail(
     count: Annotated[int | None, typer.Option("-n", min=1, help="Stop after so many events.")] = None,
 ) -> None:
     """Follow the log until Ctrl-C."""
+    if type_ is not None and type_ not in EVENTS:
+        raise CannotStart(
+            f"There is no event type {type_}{did_you_mean(type_, EVENTS)}; there are: {', '.join(EVENTS)}"
+        )
     try:
         asyncio.run(_tail(settings.load(), beginning, lead, type_, as_json, count))
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -94,9 +95,8 @@ def up() -> None:
     """
     given_postgres = os.environ.get("SALESCYCLE_POSTGRES__URL")
     given_kafka = os.environ.get("SALESCYCLE_KAFKA__BOOTSTRAP")
-    _use_pipelines_here()
-    chosen = CliSettings()
-    folder = Folder(settings.data_dir())
+    chosen = settings.from_variables()
+    folder = Folder(settings.data_folder())
     supervisor = Supervisor(_say)
     with folder.locked(), _stop_on_signals(supervisor):
         try:
@@ -117,15 +117,18 @@ def up() -> None:
 
 def down() -> None:
     """Stop what `up` runs here, also where its terminal is gone or it crashed."""
-    _use_pipelines_here()
-    _stop_everything(Folder(settings.data_dir()))
+    folder = Folder(settings.data_folder())
+    if not folder.lock.exists():
+        console.print(f"`make up` was never run in {folder.path}; SALESCYCLE_DATA_DIR names another data folder")
+        return
+    _stop_everything(folder)
 
 
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Stop everything and delete its data: embedded PostgreSQL, Kafka of `salescycle kafka`, keys, logs. Yours are left alone."""
-    folder = Folder(settings.data_dir())
+    folder = Folder(settings.data_folder())
     if not folder.path.exists():
         console.print(f"There is nothing in {folder.path}")
         return
@@ -174,7 +177,14 @@ def _start_servers(
     supervisor: Supervisor, folder: Folder, chosen: CliSettings, given_postgres: str | None, given_kafka: str | None
 ) -> dict[str, str]:
     """PostgreSQL, broker, schema, topics, key; returns the settings by which everything reaches them."""
-    environment = {"SALESCYCLE_DATA_DIR": str(folder.path), "SALESCYCLE_KEYS_FILE": str(chosen.keys_path.resolve())}
+    environment = {
+        # Whatever was chosen for this run (ports, partitions, servers) holds for the commands of other terminals too.
+        **{name: value for name, value in os.environ.items() if name.startswith("SALESCYCLE_")},
+        "SALESCYCLE_DATA_DIR": str(folder.path),
+        "SALESCYCLE_KEYS_FILE": str(chosen.keys_path.resolve()),
+        "SALESCYCLE_PIPELINES_DIR": str(chosen.pipelines_dir.resolve()),
+        "SALESCYCLE_TOPICS_FILE": str(chosen.topics_file.resolve()),
+    }
     if given_postgres is None:
         server = EmbeddedPostgres(folder.postgres, chosen.up.postgres_port)
         with _step("PostgreSQL", f"127.0.0.1:{server.port}"):
@@ -192,7 +202,7 @@ def _start_servers(
         environment["SALESCYCLE_KAFKA__IDEMPOTENCE"] = os.environ.get("SALESCYCLE_KAFKA__IDEMPOTENCE", "false")
         environment["SALESCYCLE_KAFKA__RECREATE_TOPICS"] = os.environ.get("SALESCYCLE_KAFKA__RECREATE_TOPICS", "true")
     os.environ.update(environment)
-    reached = CliSettings()
+    reached = settings.from_variables()
     with _step("Schema"):
         asyncio.run(migrate.migrate_all(reached))
     with _step("Topics"):
@@ -245,7 +255,7 @@ def _key(folder: Folder, keys: Path) -> str:
 
 def write_environment(path: Path, variables: Mapping[str, str]) -> None:
     """Leave the settings where the command line finds them (mode 600: a password and a key are among them)."""
-    lines = [f"{name}={value}" for name, value in variables.items()]
+    lines = [f"{name}={' '.join(value.splitlines())}" for name, value in variables.items()]  # JSON may have many
     write_private(path, "\n".join(["# written by `salescycle up`, read by the other commands", *lines, ""]))
 
 
@@ -259,8 +269,6 @@ def _load_demo(environment: Mapping[str, str]) -> None:
 
 
 def _show_what_to_try(folder: Folder, environment: Mapping[str, str]) -> None:
-    lifecycle, projections = environment["SALESCYCLE_LIFECYCLE_URL"], environment["SALESCYCLE_PROJECTIONS_URL"]
-    key = environment["SALESCYCLE_KEY"]
     lead = f"try-{secrets.token_hex(3)}"
     event = (
         f'{{"specversion":"1.0","id":"{lead}-1","source":"/me","type":"LeadCaptured","subject":"lead/{lead}",'
@@ -270,23 +278,34 @@ def _show_what_to_try(folder: Folder, environment: Mapping[str, str]) -> None:
         f"""
 Everything runs. Ctrl-C stops it; the data is kept in {folder.path}
 
-  events and leads   {lifecycle}
-  figures            {projections}
-  key                {key}
+Copy these lines into another terminal, for what follows and for the README:
+
+{for_a_shell(folder.path, environment)}
 
 Three things to try:
 
-  KEY={key}
-
-  curl -s {lifecycle}/v1/events -H "Authorization: Bearer $KEY" -H 'Content-Type: application/cloudevents+json' \\
+  curl -s $LIFECYCLE/v1/events -H "Authorization: Bearer $KEY" -H 'Content-Type: application/cloudevents+json' \\
     -d '{event}'
 
-  curl -s {lifecycle}/v1/leads/{lead} -H "Authorization: Bearer $KEY"
+  curl -s $LIFECYCLE/v1/leads/{lead} -H "Authorization: Bearer $KEY"
 
-  curl -s '{projections}/v1/pipeline' -H "Authorization: Bearer $KEY"
+  curl -s $PROJECTIONS/v1/pipeline -H "Authorization: Bearer $KEY"
 """,
         markup=False,
     )
+
+
+def for_a_shell(data: Path, environment: Mapping[str, str]) -> str:
+    """Lines that set KEY, LIFECYCLE and PROJECTIONS, and put the command `salescycle` on the PATH."""
+    lines = [
+        f"KEY={environment['SALESCYCLE_KEY']}",
+        f"LIFECYCLE={environment['SALESCYCLE_LIFECYCLE_URL']}",
+        f"PROJECTIONS={environment['SALESCYCLE_PROJECTIONS_URL']}",
+        f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+    ]
+    if data != settings.ROOT / ".salescycle":  # which the commands find by themselves
+        lines.append(f"export SALESCYCLE_DATA_DIR={shlex.quote(str(data))}")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 # ---- stopping
@@ -310,7 +329,7 @@ def _stop_everything(folder: Folder) -> None:
         if server.running():
             with _step("Stopping PostgreSQL, left by a run that crashed"):
                 server.stop()
-    console.print("Nothing runs here now")
+    console.print(f"Nothing runs now in {folder.path}")
 
 
 @contextmanager
@@ -345,7 +364,3 @@ def _say(line: str) -> None:
     # The terminal may be gone, and rich leaves the program then: what runs must be stopped all the same.
     with suppress(OSError, SystemExit):
         console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}")
-
-
-def _use_pipelines_here() -> None:
-    os.environ.setdefault("SALESCYCLE_PIPELINES_DIR", str(settings.ROOT / "deploy" / "pipelines"))

@@ -1,5 +1,6 @@
 """`salescycle up`, as somebody runs it in a terminal: it starts, says where, survives, stops, and finds its data again."""
 
+import json
 import os
 import re
 import shutil
@@ -35,7 +36,10 @@ class Terminal:
             )
         }  # fmt: skip
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SALESCYCLE_")}
-        self.environment = {**inherited, **self.ports, "SALESCYCLE_DATA_DIR": str(self.data), "COLUMNS": "200"}
+        self.elsewhere = {
+            **inherited, "SALESCYCLE_DATA_DIR": str(self.data), "COLUMNS": "200", "PYTHONPATH": str(ROOT)
+        }  # fmt: skip
+        self.environment = {**self.elsewhere, **self.ports}
         self.running: subprocess.Popen[bytes] | None = None
         self.screen_file = folder / "screen"
 
@@ -72,6 +76,13 @@ class Terminal:
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
+    def run_elsewhere(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command in another shell and another folder, where nobody chose ports."""
+        return subprocess.run(
+            [sys.executable, "-m", "services.cli", *arguments], cwd=self.folder, env={**self.elsewhere, **environment},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
     def pid_of(self, service: str) -> int:
         return int((self.data / "run" / f"{service}.pid").read_text())
 
@@ -104,17 +115,34 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
 
 def test_it_starts_says_three_things_that_work_and_ctrl_c_stops_everything(terminal: Terminal) -> None:
     terminal.up()
-    said = terminal.screen.split("Three things to try:")[1].replace("curl -s", "curl -sf")
+    lines, said = terminal.screen.split("for the README:")[1].split("Three things to try:")
+    said = lines + said.replace("curl -s", "curl -sf") + "\necho\ncommand -v salescycle\necho $SALESCYCLE_DATA_DIR"
     done = subprocess.run(["sh", "-ec", said], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
     assert '"position":' in done.stdout
     assert '"metric":' in done.stdout
-    assert terminal.run("doctor").returncode == 0
+    assert done.stdout.splitlines()[-2:] == [str(Path(sys.executable).parent / "salescycle"), str(terminal.data)]
     assert terminal.interrupt() == 0
     assert "Traceback" not in terminal.screen
     stops = re.findall(r"(\w+) stopped", terminal.screen)
     assert stops == ["projections", "lifecycle", "broker", "postgresql"]
     assert terminal.all_ports_are_free()
+
+
+def test_a_command_in_another_shell_and_folder_finds_what_was_chosen_for_this_run(terminal: Terminal) -> None:
+    terminal.up(DEMO="0", SALESCYCLE_LOG__PARTITIONS="5")
+    doctor = terminal.run_elsewhere("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    port = terminal.ports["SALESCYCLE_PROJECTIONS__PORT"]
+    assert re.search(rf"projections +ready at http://127.0.0.1:{port}\n", doctor.stdout)
+    shown = {each["variable"]: each for each in json.loads(terminal.run_elsewhere("config", "show", "--json").stdout)}
+    assert shown["SALESCYCLE_LOG__PARTITIONS"]["value"] == "5"
+    assert shown["SALESCYCLE_PROJECTIONS__PORT"]["value"] == port
+    assert shown["SALESCYCLE_PROJECTIONS__PORT"]["source"] == str(terminal.data / "environment")
+    token = terminal.run_elsewhere("keys", "create", "--scopes", "events:read").stdout.strip()
+    url = f"http://127.0.0.1:{terminal.ports['SALESCYCLE_LIFECYCLE__PORT']}/v1/log/4?after=0"
+    assert httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=10).status_code == 200
+    assert "No difference" in terminal.run_elsewhere("verify").stdout
 
 
 def test_started_again_it_finds_its_data_and_the_demo_is_stored_once(terminal: Terminal) -> None:

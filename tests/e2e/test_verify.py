@@ -52,7 +52,9 @@ async def test_verify_names_every_kind_of_difference(
 
 def test_a_rebuild_serves_the_same_and_can_be_rolled_back(processes: Processes, running: ServiceProcess) -> None:
     before = counts(running, processes.headers)
-    assert "Generation 2 of pipeline is live" in processes.salescycle("rebuild", "pipeline").stdout
+    said = processes.salescycle("rebuild", "pipeline").stdout
+    assert "Generation 2 of pipeline is live" in said
+    assert "swapped" not in said, "a log line of the machinery is no answer"
     assert counts(running, processes.headers) == before
     assert "Generation 1 of pipeline is live" in processes.salescycle("rebuild", "pipeline", "--roll-back").stdout
     assert counts(running, processes.headers) == before
@@ -67,4 +69,6 @@ def test_tail_reads_the_log_to_people(processes: Processes, running: ServiceProc
 
 def test_parked_says_that_nothing_is_parked(processes: Processes, running: ServiceProcess) -> None:
     assert "Nothing is parked" in processes.salescycle("parked", "list").stdout
-    assert "Nothing of it is parked" in processes.salescycle("parked", "retry").stdout
+    assert "Nothing is parked" in processes.salescycle("parked", "retry").stdout
+    done = processes.salescycle("parked", "retry", "L-3", check=False)
+    assert (done.returncode, "No lead L-3 is parked: `salescycle parked list`" in done.stdout) == (1, True)
