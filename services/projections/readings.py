@@ -13,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from services.kernel.errors import Unavailable
 from services.projections.quadrant import GENERATION
 from services.projections.settings import SCHEMA
+from services.projections.store import ZONE
 
 _POLL_S = 0.01
 
 _CHECKPOINTS = sa.text(
-    "SELECT m.live_generation, c.partition, c.position, "
+    "SELECT m.live_generation, g.made_with ->> :zone AS zone, c.partition, c.position, "
     "CASE WHEN isfinite(c.through) THEN c.through END AS through, clock_timestamp() AS now "
-    "FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
+    "FROM read_model AS m JOIN generation AS g ON g.model = m.name AND g.generation = m.live_generation "
+    "JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
     "WHERE m.name = :model ORDER BY c.partition"
 )
 _PARKED = sa.text(
@@ -33,11 +35,15 @@ _POSITION = sa.text(
 
 
 class Freshness(NamedTuple):
-    """How far the live generation is. `through` (W): every event recorded before it is applied; None: not known yet."""
+    """How far the live generation is. `through` (W): every event recorded before it is applied; None: not known yet.
+
+    `zone` is the one that its days are cut in, whatever the settings of this process say: it may be waiting for a rebuild.
+    """
 
     positions: dict[int, int]
     through: datetime | None
     now: datetime
+    zone: str
 
     @property
     def lag_ms(self) -> int | None:
@@ -78,7 +84,7 @@ async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[As
     """
     try:
         async with engine.connect() as connection:
-            rows = (await connection.execute(_CHECKPOINTS, {"model": model})).all()
+            rows = (await connection.execute(_CHECKPOINTS, {"model": model, "zone": ZONE})).all()
             if not rows:
                 raise Unavailable(f"The read model {model} is not there yet.")
             throughs = [row.through for row in rows]
@@ -86,6 +92,7 @@ async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[As
                 {row.partition: row.position for row in rows},
                 None if None in throughs else min(throughs),
                 rows[0].now,
+                rows[0].zone,
             )
             translated = await connection.execution_options(
                 schema_translate_map={GENERATION: f"{model}_g{rows[0].live_generation}"}

@@ -78,13 +78,23 @@ class Rebuild:
                     await checkpoint.drop_generation(connection, self._model.name, generation)
 
     async def roll_back(self) -> int:
-        """Make the generation that was live before the newest swap live again, once it has caught up."""
+        """Make the generation that was live before the newest swap live again, once it has caught up.
+
+        Raises:
+            NotFound: there is none.
+            SalescycleError: it was made with another zone, pipelines, fold or tables: filling it up would mix two kinds of rows.
+        """
         generation = await self._pool.fetchval(
             "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY swapped_at DESC LIMIT 1",
             self._model.name,
         )
         if generation is None:
             raise NotFound(f"{self._model.name} has no older generation to go back to")
+        if otherwise := await checkpoint.made_otherwise(self._pool, self._model, int(generation)):
+            raise SalescycleError(
+                f"generation {generation} of {self._model.name} was made with {otherwise}: "
+                "put that back, here and in projections, then roll back"
+            )
         async with self._alone():
             await self._swap(int(generation))
         return int(generation)
@@ -102,14 +112,14 @@ class Rebuild:
     async def _unfinished(self) -> int | None:
         """A generation that was left half built and can be gone on with; one that cannot is dropped."""
         rows = await self._pool.fetch(
-            "SELECT generation, fingerprint FROM generation WHERE model = $1 AND state = 'building' ORDER BY generation DESC",
+            "SELECT generation FROM generation WHERE model = $1 AND state = 'building' ORDER BY generation DESC",
             self._model.name,
         )
         chosen: int | None = None
-        for number, fingerprint in rows:
+        for (number,) in rows:
             if (
                 chosen is None
-                and fingerprint == self._model.fingerprint
+                and not await checkpoint.made_otherwise(self._pool, self._model, number)
                 and not await self._is_of_another_history(number)
             ):
                 chosen = number
@@ -190,7 +200,7 @@ class Rebuild:
             await self.fill(generation)
             another = await self._is_of_another_history(await checkpoint.live_generation(self._pool, self._model.name))
             async with self._pool.acquire() as connection:
-                before = await checkpoint.swap(connection, self._model.name, generation, even_behind=another)
+                before = await checkpoint.swap(connection, self._model, generation, even_behind=another)
             if before is not None:
                 _logger.info("swapped", model=self._model.name, live=generation, before=before)
                 return

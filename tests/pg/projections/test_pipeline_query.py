@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,17 @@ async def service(database: str, connection: asyncpg.Connection, tmp_path: Path)
     await connection.execute("UPDATE checkpoint SET through = '2025-03-10T00:00Z'")
     keys = tmp_path / "keys.json"
     key = create_key(keys, ["projections:read"], "test")
-    settings = Settings(postgres=PostgresSettings(url=SecretStr(database)), keys_file=keys)
+    async with serving(database, keys, "UTC") as client:
+        yield Service(client, connection, key)
+
+
+@asynccontextmanager
+async def serving(database: str, keys: Path, zone: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A process whose settings name this reporting zone."""
+    settings = Settings(postgres=PostgresSettings(url=SecretStr(database)), keys_file=keys, reporting_zone=zone)
     async with projections(settings, KeyRing(keys)) as app:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            yield Service(client, connection, key)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            yield client
 
 
 async def test_the_answer_names_its_definition_and_how_fresh_it_is(service: Service) -> None:
@@ -183,6 +190,19 @@ async def test_nothing_is_sure_while_a_partition_was_never_read(service: Service
 async def test_an_answer_past_what_is_known_is_not_complete(service: Service) -> None:
     assert (await service.get("as_of=2025-03-10T00:00:00Z")).json()["complete"]
     assert not (await service.get("as_of=2025-03-10T00:00:00.000001Z")).json()["complete"]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+async def test_the_figures_are_those_of_the_zone_that_the_generation_was_cut_in(
+    service: Service, database: str, tmp_path: Path, zone: str
+) -> None:
+    """A process with another zone in its settings waits for a rebuild, and meanwhile answers what is right."""
+    instants = [f"2025-03-0{day}T{hour:02}:30:00Z" for day in (1, 2, 3) for hour in range(0, 24, 3)]
+    asked = [f"as_of={instant}" for instant in instants] + [f"as_of=2025-03-05&known_at={at}" for at in instants]
+    expected = [await service.rows(query + "&zone=UTC") for query in asked]
+    async with serving(database, tmp_path / "keys.json", zone) as client:
+        other = Service(client, service.connection, service.key)
+        assert [await other.rows(query + "&zone=UTC") for query in asked] == expected
 
 
 async def test_read_your_writes(service: Service) -> None:
