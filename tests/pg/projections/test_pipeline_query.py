@@ -13,7 +13,9 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel import checkpoint
 from services.kernel.auth import KeyRing, create_key
@@ -21,6 +23,7 @@ from services.kernel.migrate import CONSUMER, migrate
 from services.kernel.settings import PostgresSettings
 from services.projections.api import projections
 from services.projections.pipeline.model import pipeline_model
+from services.projections.readings import reading_engine, snapshot_of
 from services.projections.settings import Settings
 from tests.unit.projections.histories import PIPELINES, Log, numbered
 
@@ -96,9 +99,11 @@ async def service(database: str, connection: asyncpg.Connection, tmp_path: Path)
 async def serving(database: str, keys: Path, zone: str) -> AsyncIterator[httpx.AsyncClient]:
     """A process whose settings name this reporting zone."""
     settings = Settings(postgres=PostgresSettings(url=SecretStr(database)), keys_file=keys, reporting_zone=zone)
-    async with projections(settings, KeyRing(keys)) as app:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
-            yield client
+    async with (
+        projections(settings, KeyRing(keys)) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client,
+    ):
+        yield client
 
 
 async def test_the_answer_names_its_definition_and_how_fresh_it_is(service: Service) -> None:
@@ -192,7 +197,7 @@ async def test_an_answer_past_what_is_known_is_not_complete(service: Service) ->
     assert not (await service.get("as_of=2025-03-10T00:00:00.000001Z")).json()["complete"]
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("zone", ["Pacific/Pago_Pago", "Asia/Tokyo"])
 async def test_the_figures_are_those_of_the_zone_that_the_generation_was_cut_in(
     service: Service, database: str, tmp_path: Path, zone: str
 ) -> None:
@@ -260,6 +265,8 @@ async def test_tables_have_no_formula_and_no_count_twice(service: Service) -> No
         ("min_position=1", "/query/min_position"),
         ("min_position=-1:5", "/query/min_position"),
         ("min_position=7:1&timeout=0", "/query/min_position"),
+        ("min_position=99999:1&timeout=0", "/query/min_position"),
+        ("min_position=999999:999999999999999999&timeout=0", "/query/min_position"),
         ("timeout=-1", "/query/timeout"),
         ("timeout=nan", "/query/timeout"),
         ("timeout=1e9", "/query/timeout"),
@@ -276,6 +283,16 @@ async def test_who_may_not_read(service: Service, tmp_path: Path) -> None:
     KeyRing(tmp_path / "keys.json")
     service.client._transport.app.state.keys = KeyRing(tmp_path / "keys.json")  # type: ignore[attr-defined]
     await service.get("", status=403)
+
+
+async def test_a_value_that_fits_no_column_does_not_pass_for_a_store_that_is_away(
+    service: Service, database: str
+) -> None:
+    engine = reading_engine(database)
+    with pytest.raises(DBAPIError):
+        async with snapshot_of(engine, "pipeline") as (connection, _):
+            await connection.execute(sa.text("SELECT CAST(:number AS smallint)"), {"number": 99_999})
+    await engine.dispose()
 
 
 async def test_without_a_generation_the_service_says_so(service: Service) -> None:
