@@ -142,8 +142,9 @@ class Consumer:
                     return
 
     async def _follow(self) -> None:
-        """Own, tail and check until one of the three fails; raises what failed."""
-        tasks = [asyncio.create_task(part) for part in (self._share(), self._tail(), self._check())]
+        """Own, tail, check and retry until one of them fails; raises what failed."""
+        parts = (self._share(), self._tail(), self._check(), self._retry())
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -156,11 +157,9 @@ class Consumer:
     # ---- which partitions are ours
 
     async def _share(self) -> None:
-        """Beat once a second; take over what is given to us, let go of what is not; retry what an operator asked for."""
+        """Beat once a second; take over what is given to us, let go of what is not. Waits for no effect: silence costs all."""
         while True:
             mine = set(await self._ownership.beat())
-            for number in set(self._standing) - mine:
-                del self._standing[number]  # who owns it now watches it
             if not mine:
                 self.ready = True  # there is nothing to catch up with; queries can be answered
             for number in set(self._owned) - mine:
@@ -174,8 +173,6 @@ class Consumer:
                 self._changed.set()
             if await checkpoint.live_generation(self._pool, self._model.name) != self._generation:
                 raise Swapped("another generation is live")
-            for part in list(self._owned.values()):
-                await self._guarded(part, lambda part=part: part.retry_parked())  # type: ignore[misc]
             await asyncio.sleep(1.0)
 
     # ---- Kafka
@@ -304,6 +301,13 @@ class Consumer:
                     )
 
     # ---- effects
+
+    async def _retry(self) -> None:
+        """Apply the parked leads that an operator asked for."""
+        while True:
+            for part in list(self._owned.values()):
+                await self._guarded(part, part.retry_parked)
+            await asyncio.sleep(1.0)
 
     async def _apply(self, part: Partition, events: Sequence[Recorded], via: str) -> bool:
         """Apply what is new; False where there is a hole before it. A partition that is no longer ours is let go."""
