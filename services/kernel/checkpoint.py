@@ -147,6 +147,14 @@ async def checkpoints(connection: Connection | asyncpg.Pool, model: str, generat
     return {row[0]: Checkpoint(row[1], row[2], row[3] if isinstance(row[3], datetime) else None) for row in rows}
 
 
+async def parked_leads(connection: Connection | asyncpg.Pool, model: str, generation: int) -> int:
+    """How many leads of a generation wait for an operator, because one of their events could not be applied."""
+    found: int = await connection.fetchval(
+        "SELECT count(DISTINCT stream) FROM parked WHERE model = $1 AND generation = $2", model, generation
+    )
+    return found
+
+
 async def begin_apply(
     connection: Connection, model: str, generation: int, partition: int, *, live: bool,
     known: Checkpoint, last: Recorded,

@@ -24,7 +24,14 @@ from services.kernel.errors import Diverged, LogDiverged, SalescycleError, Unava
 from services.kernel.feed_client import FeedClient, Page
 from services.kernel.ownership import Ownership
 from services.kernel.settings import KafkaSettings
-from services.kernel.telemetry import CONSUMER_GAPS, CONSUMER_LAG_EVENTS, CONSUMER_LAG_SECONDS
+from services.kernel.telemetry import (
+    CONSUMER_GAPS,
+    CONSUMER_LAG_EVENTS,
+    CONSUMER_LAG_SECONDS,
+    CONSUMER_POSITION,
+    PARKED_LEADS,
+    forget_partition,
+)
 
 _logger = structlog.get_logger(__name__)
 
@@ -94,6 +101,7 @@ class Consumer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._let_go_of_all()
         with suppress(*postgres.TROUBLE):
             await self._ownership.leave()
 
@@ -101,7 +109,7 @@ class Consumer:
         pause = 0.1
         while True:
             try:
-                self._owned.clear()
+                self._let_go_of_all()
                 self._model.forget()
                 self._generation = await checkpoint.ensure_servable(self._pool, self._model, self._count)
                 await self._follow()
@@ -133,8 +141,7 @@ class Consumer:
 
     async def _until_rebuilt(self) -> None:
         """Wait until another generation is live: then what was said to do has been done."""
-        self._owned.clear()
-        self._standing.clear()
+        self._let_go_of_all()
         while True:
             await asyncio.sleep(1.0)
             with suppress(*postgres.TROUBLE):
@@ -258,10 +265,10 @@ class Consumer:
                 except Unavailable as error:
                     _logger.warning("the feed does not answer", reason=str(error))
                     break
+                if self._owned.get(part.number) is not part:
+                    continue
                 self._stands(part, page.head)
-                lag = max(0, page.head - part.known.position)
-                CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(lag)
-                oldest = page.events[0].recorded_at if page.events and lag else None
+                oldest = page.events[0].recorded_at if page.events and page.head > part.known.position else None
                 CONSUMER_LAG_SECONDS.labels(self._model.name, part.number).set(
                     (utc_now() - oldest).total_seconds() if oldest else 0
                 )
@@ -278,13 +285,20 @@ class Consumer:
                 if part.known.position == page.head:
                     level.append((part.number, page))
             await self._mark_through(level)
+            PARKED_LEADS.labels(self._model.name).set(
+                await checkpoint.parked_leads(self._pool, self._model.name, self._generation)
+            )
 
     def _stands(self, part: Partition, head: int) -> None:
-        """Remember where the partition stands, where the log ends, and since when it has lag without moving."""
+        """Remember and tell where the partition stands, where the log ends, and since when it has lag without moving."""
+        if self._owned.get(part.number) is not part:
+            return  # let go meanwhile: who owns it now watches it
         now, at = asyncio.get_running_loop().time(), part.known.position
         before = self._standing.get(part.number)
         waits = before is not None and before.position == at and before.position < before.head
         self._standing[part.number] = _Standing(at, head, before.since if before is not None and waits else now)
+        CONSUMER_POSITION.labels(self._model.name, part.number).set(at)
+        CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(max(0, head - at))
 
     async def _watch(self) -> None:
         """Call `stuck` where a partition has lag and has not moved for `patience_s`: a restart is the surest cure."""
@@ -338,3 +352,9 @@ class Consumer:
     def _let_go(self, number: int) -> None:
         del self._owned[number]
         self._standing.pop(number, None)
+        forget_partition(self._model.name, number)
+
+    def _let_go_of_all(self) -> None:
+        for number in list(self._owned):
+            self._let_go(number)
+        self._standing.clear()
