@@ -23,6 +23,9 @@ _logger = structlog.get_logger(__name__)
 BATCH_EVENTS = 20_000
 """Larger than live batches: a lead that recurs in a batch is written once."""
 
+BATCH_BYTES = 16 * 2**20
+"""Of data, after which a batch takes no further page: four are in memory at once, and an event may hold 256 KiB."""
+
 PARTITIONS_AT_ONCE = 2
 
 Progress = Callable[[int, int, int], None]
@@ -151,18 +154,20 @@ class Rebuild:
         """Read ahead while the last batch is applied: the feed and the store work side by side."""
         position, event_id = part.known.position, part.known.event_id
         batch: list[Recorded] = []
+        size = 0
         applying: asyncio.Task[int] | None = None
         try:
             while True:
                 page = await self._feed.read(part.number, position, event_id)
                 batch += page.events
+                size += sum(len(event.data) for event in page.events)
                 if page.events:
                     position, event_id = page.events[-1].position, page.events[-1].id
                 level = position >= page.head
-                if len(batch) >= BATCH_EVENTS or (level and batch):
+                if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or (level and batch):
                     if applying is not None:
                         await applying
-                    applying, batch = asyncio.create_task(part.apply(batch, "rebuild")), []
+                    applying, batch, size = asyncio.create_task(part.apply(batch, "rebuild")), [], 0
                 self._progress(part.number, position, page.head)
                 if level:
                     if applying is not None:

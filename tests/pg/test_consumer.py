@@ -247,6 +247,27 @@ async def test_an_interrupted_rebuild_goes_on_where_it_stopped(pool: asyncpg.Poo
     assert await seen(pool, generation) == list(range(1, 11))
 
 
+async def test_a_batch_of_a_rebuild_is_bounded_in_bytes(pool: asyncpg.Pool) -> None:
+    class Measuring(Tally):
+        largest = 0
+
+        async def apply(self, connection: postgres.Connection, partition: int, events: Sequence[Recorded]) -> None:
+            self.largest = max(self.largest, sum(len(event.data) for event in events))
+            await super().apply(connection, partition, events)
+
+    class InPages(Feed):
+        async def read(self, partition: int, after: int, event_id: str | None, **_: Any) -> Page:
+            return await super().read(partition, after, event_id, limit=140)  # about 8 MiB, the most that a page holds
+
+    model, feed = Measuring(), InPages()
+    large = b'"' + b"x" * 60_000 + b'"'
+    feed.append(0, *(f"A:{n}" for n in range(1_000)))
+    feed.logs[0] = [msgspec.structs.replace(event, data=large) for event in feed.logs[0]]
+    await Rebuild(pool, model, feed, 2, lambda *_: None).build()  # type: ignore[arg-type]
+    assert await seen(pool, 2) == list(range(1, 1_001))
+    assert model.largest < 25 * 2**20
+
+
 class Started:
     """A consumer that runs without a broker: the feed alone must carry it."""
 
