@@ -214,14 +214,18 @@ class Consumer:
                         await self._changed.wait()
             finally:
                 await reader.stop()
+                await self._dead_letters.stop()  # a broker that was away may have lost their topic
 
     async def _apply_records(self, part: Partition, records: Sequence[Any]) -> None:
         events: list[Recorded] = []
+        foreign: list[tuple[Any, Exception]] = []
         for record in records:
             try:
                 events.append(from_kafka(part.number, record.key, record.value, record.headers, record.timestamp))
             except NotAnEvent as error:
-                await self._dead_letters.put(part.number, record, error)
+                foreign.append((record, error))
+        if foreign:
+            await self._dead_letters.put(part.number, foreign)
         if not await self._apply(part, events, "kafka"):
             CONSUMER_GAPS.labels(self._model.name).inc()
             _logger.info("a hole in the topic is filled from the log", model=self._model.name, partition=part.number)
