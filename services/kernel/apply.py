@@ -4,6 +4,7 @@ The same code serves the live path and a rebuild, so that both park the same eve
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import asyncpg
@@ -14,13 +15,17 @@ from schemas.wire import from_structured, structured
 from services.kernel import checkpoint, postgres
 from services.kernel.checkpoint import Checkpoint, ReadModel
 from services.kernel.errors import Diverged, Poison, SalescycleError, Unavailable
-from services.kernel.telemetry import CONSUMER_APPLIED, CONSUMER_DUPLICATES, CONSUMER_POSITION, PARKED_LEADS
+from services.kernel.telemetry import CONSUMER_APPLIED, CONSUMER_DUPLICATES
 
 _logger = structlog.get_logger(__name__)
 
-TRIES = 4
-"""How often a batch is tried before its events are tried one by one: five tries for an event before it is parked."""
+TRIES = 5
+"""How often an event is tried before it is parked."""
 
+PASSING: tuple[type[Exception], ...] = (
+    Unavailable, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError,
+)  # fmt: skip
+"""What another transaction did to ours: no event is at fault, and the same batch may succeed next time."""
 
 NOT_OURS: tuple[type[Exception], ...] = (checkpoint.Fenced, *postgres.UNREACHABLE)
 
@@ -59,7 +64,6 @@ class Partition:
             "SELECT DISTINCT partition, stream FROM parked WHERE model = $1 AND generation = $2", model.name, generation
         ):
             parked.setdefault(row[0], set()).add(row[1])
-        PARKED_LEADS.labels(model.name).set(sum(map(len, parked.values())))
         return [
             cls(pool, model, generation, n, known.get(n, Checkpoint()), parked.get(n, set()), live=live)
             for n in numbers
@@ -97,37 +101,64 @@ class Partition:
             Unavailable: the store does not answer; the checkpoint tells later whether the batch was written.
         """
         fresh = self.unseen(events)
-        if not fresh:
-            return 0
-        for attempt in range(1, TRIES + 1):
+        if fresh:
+            pieces = math.ceil(len(fresh) ** (1 / (TRIES - 1)))
+            await self._settle(fresh, {}, 1, pieces)
+            CONSUMER_APPLIED.labels(self._model.name, via).inc(len(fresh))
+        return len(fresh)
+
+    async def _settle(self, fresh: Sequence[Recorded], park: dict[int, str], attempt: int, pieces: int) -> None:
+        """Apply what can be applied, and park the rest; `park` (position -> cause) is what is known to be poison already.
+
+        Where a batch fails for a reason that no event admits to, it is cut into `pieces`, and so on: the `TRIES`th time an
+        event is tried it stands alone, so it must be at fault. One by one a large batch would take a transaction an event.
+        """
+        passing = 0
+        while True:
             try:
-                await self._write(fresh)
-                break
+                return await self._write(fresh, park)
             except Poison as poison:
-                await self._park(fresh, poison)
-                break
+                self._blame(park, int(poison.extra["position"]), str(poison))
             except (checkpoint.Fenced, checkpoint.Swapped):
                 self._model.forget()
                 raise
             except postgres.UNREACHABLE as error:
                 self._model.forget()
                 raise Unavailable(f"the store does not answer: {postgres.described(error)}") from error
+            except PASSING as error:
+                self._model.forget()
+                passing += 1
+                self._log_failure(error, passing)
+                if passing == TRIES:
+                    raise Unavailable(f"the store is busy: {postgres.described(error)}") from error
+                await asyncio.sleep(0.05 * 2**passing)
             except Exception as error:  # noqa: BLE001  whatever a read model raises, its partition must go on
                 self._model.forget()
-                _logger.warning(
-                    "a batch could not be applied",
-                    model=self._model.name,
-                    partition=self.number,
-                    attempt=attempt,
-                    error=postgres.described(error),
-                )
-                if attempt == TRIES:
-                    await self._find_poison(fresh)
-                    break
-                await asyncio.sleep(0.05 * 2**attempt)
-        CONSUMER_APPLIED.labels(self._model.name, via).inc(len(fresh))
-        CONSUMER_POSITION.labels(self._model.name, self.number).set(self.known.position)
-        return len(fresh)
+                self._log_failure(error, attempt)
+                if len(fresh) == 1 and attempt >= TRIES:
+                    self._blame(park, fresh[0].position, postgres.described(error))
+                    continue
+                if attempt == 1:
+                    await asyncio.sleep(0.1)
+                size = math.ceil(len(fresh) / pieces)
+                for start in range(0, len(fresh), size):
+                    await self._settle(fresh[start : start + size], park, attempt + 1, pieces)
+                return None
+
+    def _blame(self, park: dict[int, str], position: int, cause: str) -> None:
+        if position in park:
+            raise SalescycleError(f"{self._model.name} fails at an event that was taken out as poison: {cause}")
+        park[position] = cause[:500]
+        self._model.forget()
+        _logger.error(
+            "a lead is parked", model=self._model.name, partition=self.number, position=position, cause=park[position]
+        )
+
+    def _log_failure(self, error: Exception, attempt: int) -> None:
+        _logger.warning(
+            "a batch could not be applied",
+            model=self._model.name, partition=self.number, attempt=attempt, error=postgres.described(error),
+        )  # fmt: skip
 
     async def _write(self, fresh: Sequence[Recorded], park: "dict[int, str] | None" = None) -> None:
         """One transaction: checkpoint, effects, and what is parked (position -> cause).
@@ -163,45 +194,6 @@ class Partition:
         self.known = Checkpoint(last.position, last.id, last.recorded_at)
         self._parked = parked
 
-    async def _park(self, fresh: Sequence[Recorded], poison: Poison) -> None:
-        """Apply a batch without the leads that have poisoned it, which are parked with their cause; all else goes on."""
-        park: dict[int, str] = {}
-        found: Poison | None = poison
-        while found is not None:
-            position = int(found.extra["position"])
-            if position in park:
-                raise SalescycleError(f"{self._model.name} names a parked event as poison again: {found}")
-            park[position] = str(found)[:500]
-            self._model.forget()
-            _logger.error(
-                "a lead is parked",
-                model=self._model.name,
-                partition=self.number,
-                position=position,
-                cause=park[position],
-            )
-            try:
-                await self._write(fresh, park)
-                found = None
-            except Poison as another:
-                found = another
-        PARKED_LEADS.labels(self._model.name).set(len(self._parked))
-
-    async def _find_poison(self, fresh: Sequence[Recorded]) -> None:
-        """The batch fails for a reason that no event admits to: apply one by one, and park the one that fails."""
-        for event in fresh:
-            try:
-                await self._write([event])
-            except (checkpoint.Fenced, checkpoint.Swapped):
-                raise
-            except postgres.UNREACHABLE as error:
-                self._model.forget()
-                raise Unavailable(f"the store does not answer: {postgres.described(error)}") from error
-            except Exception as error:  # noqa: BLE001  the event at fault is parked, whatever it raised
-                self._model.forget()
-                cause = postgres.described(error) if not isinstance(error, SalescycleError) else str(error)
-                await self._park([event], Poison(cause, position=event.position))
-
     async def retry_parked(self) -> None:
         """Apply, in order, the parked events that an operator asked to retry. Call with `lock` held.
 
@@ -236,6 +228,9 @@ class Partition:
             except NOT_OURS:
                 self._model.forget()
                 raise
+            except PASSING as error:
+                self._model.forget()
+                self._log_failure(error, 1)  # it stays asked for, so it is tried again at the next look
             except Exception as error:  # noqa: BLE001  whatever a read model raises, the others must go on
                 self._model.forget()
                 cause = postgres.described(error) if not isinstance(error, SalescycleError) else str(error)

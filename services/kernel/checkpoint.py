@@ -4,11 +4,12 @@ A generation is a schema of its own, `<model>_g<n>`, made from the model's own D
 live one; a rebuild fills another beside it and swaps. Read models are disposable, so their tables have no migrations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import asyncpg
+import msgspec
 
 from schemas.envelope import Recorded
 from services.kernel.errors import Diverged, SalescycleError
@@ -21,8 +22,10 @@ class ReadModel(Protocol):
     name: str
     tables_sql: str
     indexes_sql: str
-    fingerprint: str
-    """Of everything that its rows depend on besides events: tables, configuration, zone. Another one needs a rebuild."""
+
+    @property
+    def made_with(self) -> Mapping[str, str]:
+        """What its rows depend on besides events, by name: tables, fold, configuration. Another one needs a rebuild."""
 
     async def apply(self, connection: Connection, partition: int, events: Sequence[Recorded]) -> None:
         """Take `events` (one partition, dense, ascending) into account, inside the caller's transaction.
@@ -82,9 +85,9 @@ async def create_generation(connection: Connection, model: ReadModel, partitions
         await connection.execute(f'GRANT SELECT ON ALL TABLES IN SCHEMA "{schema}" TO salescycle_reader')
         await connection.execute(f'SET LOCAL search_path = "{home}"')
         await connection.execute(
-            "INSERT INTO generation (model, generation, state, fingerprint, swapped_at) "
-            "VALUES ($1, $2, $3, $4, CASE WHEN $3 = 'live' THEN now() END)",
-            model.name, number, "live" if live else "building", model.fingerprint,
+            "INSERT INTO generation (model, generation, state, made_with, swapped_at) "
+            "VALUES ($1, $2, $3, CAST($4 AS jsonb), CASE WHEN $3 = 'live' THEN now() END)",
+            model.name, number, "live" if live else "building", msgspec.json.encode(dict(model.made_with)).decode(),
         )  # fmt: skip
         await connection.executemany(
             "INSERT INTO checkpoint (model, generation, partition) VALUES ($1, $2, $3)",
@@ -102,25 +105,27 @@ async def live_generation(connection: Connection | asyncpg.Pool, model: str) -> 
     return number
 
 
-async def fingerprint_of(connection: Connection | asyncpg.Pool, model: str, generation: int) -> str | None:
-    """What a generation was made with; None where there is no such generation."""
-    found: str | None = await connection.fetchval(
-        "SELECT fingerprint FROM generation WHERE model = $1 AND generation = $2", model, generation
+async def made_otherwise(connection: Connection | asyncpg.Pool, model: ReadModel, generation: int) -> str | None:
+    """In words, what a generation was made with that `model` does not have; None where its rows and ours add up."""
+    found = await connection.fetchval(
+        "SELECT made_with FROM generation WHERE model = $1 AND generation = $2", model.name, generation
     )
-    return found
+    theirs: dict[str, str] = msgspec.json.decode(found or "{}")
+    names = sorted(name for name in {*theirs, *model.made_with} if theirs.get(name) != model.made_with.get(name))
+    return (
+        ", ".join(f"{name} {theirs.get(name)} (this program has {model.made_with.get(name)})" for name in names) or None
+    )
 
 
 async def ensure_servable(pool: asyncpg.Pool, model: ReadModel, partitions: int) -> int:
     """The live generation, which this program can go on with.
 
     Raises:
-        Diverged: it was made with other tables, pipelines or zone, so its rows and ours would not add up.
+        Diverged: it was made with other tables, fold, pipelines or zone, so its rows and ours would not add up.
     """
     live = await ensure_live(pool, model, partitions)
-    if await fingerprint_of(pool, model.name, live) != model.fingerprint:
-        raise Diverged(
-            f"generation {live} of {model.name} was made with other tables, pipelines or reporting zone than this program has."
-        )
+    if otherwise := await made_otherwise(pool, model, live):
+        raise Diverged(f"generation {live} of {model.name} was made with {otherwise}.")
     return live
 
 
@@ -140,6 +145,14 @@ async def checkpoints(connection: Connection | asyncpg.Pool, model: str, generat
         generation,
     )
     return {row[0]: Checkpoint(row[1], row[2], row[3] if isinstance(row[3], datetime) else None) for row in rows}
+
+
+async def parked_leads(connection: Connection | asyncpg.Pool, model: str, generation: int) -> int:
+    """How many leads of a generation wait for an operator, because one of their events could not be applied."""
+    found: int = await connection.fetchval(
+        "SELECT count(DISTINCT stream) FROM parked WHERE model = $1 AND generation = $2", model, generation
+    )
+    return found
 
 
 async def begin_apply(
@@ -174,33 +187,39 @@ async def mark_through(
     )  # fmt: skip
 
 
-async def swap(connection: Connection, model: str, generation: int, *, even_behind: bool = False) -> int | None:
+async def swap(connection: Connection, model: ReadModel, generation: int, *, even_behind: bool = False) -> int | None:
     """Make `generation` the live one if it is as far as the live one in every partition.
 
     `even_behind`: the live one is of another history, so its positions mean nothing.
     Returns the number of the one that was live before, or None where the new one is still behind: catch up, try again.
+
+    Raises:
+        SalescycleError: it is not there to be swapped in, or was made with something else than `model` has.
     """
+    name = model.name
     async with connection.transaction():
-        before = await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1 FOR UPDATE", model)
+        before = await connection.fetchval("SELECT live_generation FROM read_model WHERE name = $1 FOR UPDATE", name)
         state = await connection.fetchval(
-            "SELECT state FROM generation WHERE model = $1 AND generation = $2 FOR UPDATE", model, generation
+            "SELECT state FROM generation WHERE model = $1 AND generation = $2 FOR UPDATE", name, generation
         )
         if state not in ("building", "old"):
-            raise SalescycleError(f"generation {generation} of {model} cannot go live: it is {state or 'not there'}")
+            raise SalescycleError(f"generation {generation} of {name} cannot go live: it is {state or 'not there'}")
+        if otherwise := await made_otherwise(connection, model, generation):
+            raise SalescycleError(f"generation {generation} of {name} cannot go live: it was made with {otherwise}")
         behind = await connection.fetchval(
             "SELECT count(*) FROM checkpoint AS old JOIN checkpoint AS new USING (model, partition) "
             "WHERE old.model = $1 AND old.generation = $2 AND new.generation = $3 AND new.position < old.position",
-            model, before, generation,
+            name, before, generation,
         )  # fmt: skip
         if behind and not even_behind:
             return None
-        await connection.execute("UPDATE read_model SET live_generation = $2 WHERE name = $1", model, generation)
+        await connection.execute("UPDATE read_model SET live_generation = $2 WHERE name = $1", name, generation)
         await connection.execute(
-            "UPDATE generation SET state = 'old' WHERE model = $1 AND generation = $2", model, before
+            "UPDATE generation SET state = 'old' WHERE model = $1 AND generation = $2", name, before
         )
         await connection.execute(
             "UPDATE generation SET state = 'live', swapped_at = now() WHERE model = $1 AND generation = $2",
-            model,
+            name,
             generation,
         )
         return int(before)

@@ -24,7 +24,14 @@ from services.kernel.errors import Diverged, LogDiverged, SalescycleError, Unava
 from services.kernel.feed_client import FeedClient, Page
 from services.kernel.ownership import Ownership
 from services.kernel.settings import KafkaSettings
-from services.kernel.telemetry import CONSUMER_GAPS, CONSUMER_LAG_EVENTS, CONSUMER_LAG_SECONDS
+from services.kernel.telemetry import (
+    CONSUMER_GAPS,
+    CONSUMER_LAG_EVENTS,
+    CONSUMER_LAG_SECONDS,
+    CONSUMER_POSITION,
+    PARKED_LEADS,
+    forget_partition,
+)
 
 _logger = structlog.get_logger(__name__)
 
@@ -94,6 +101,7 @@ class Consumer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._let_go_of_all()
         with suppress(*postgres.TROUBLE):
             await self._ownership.leave()
 
@@ -101,7 +109,7 @@ class Consumer:
         pause = 0.1
         while True:
             try:
-                self._owned.clear()
+                self._let_go_of_all()
                 self._model.forget()
                 self._generation = await checkpoint.ensure_servable(self._pool, self._model, self._count)
                 await self._follow()
@@ -133,8 +141,7 @@ class Consumer:
 
     async def _until_rebuilt(self) -> None:
         """Wait until another generation is live: then what was said to do has been done."""
-        self._owned.clear()
-        self._standing.clear()
+        self._let_go_of_all()
         while True:
             await asyncio.sleep(1.0)
             with suppress(*postgres.TROUBLE):
@@ -142,8 +149,9 @@ class Consumer:
                     return
 
     async def _follow(self) -> None:
-        """Own, tail and check until one of the three fails; raises what failed."""
-        tasks = [asyncio.create_task(part) for part in (self._share(), self._tail(), self._check())]
+        """Own, tail, check and retry until one of them fails; raises what failed."""
+        parts = (self._share(), self._tail(), self._check(), self._retry())
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -156,11 +164,9 @@ class Consumer:
     # ---- which partitions are ours
 
     async def _share(self) -> None:
-        """Beat once a second; take over what is given to us, let go of what is not; retry what an operator asked for."""
+        """Beat once a second; take over what is given to us, let go of what is not. Waits for no effect: silence costs all."""
         while True:
             mine = set(await self._ownership.beat())
-            for number in set(self._standing) - mine:
-                del self._standing[number]  # who owns it now watches it
             if not mine:
                 self.ready = True  # there is nothing to catch up with; queries can be answered
             for number in set(self._owned) - mine:
@@ -174,8 +180,6 @@ class Consumer:
                 self._changed.set()
             if await checkpoint.live_generation(self._pool, self._model.name) != self._generation:
                 raise Swapped("another generation is live")
-            for part in list(self._owned.values()):
-                await self._guarded(part, lambda part=part: part.retry_parked())  # type: ignore[misc]
             await asyncio.sleep(1.0)
 
     # ---- Kafka
@@ -210,14 +214,18 @@ class Consumer:
                         await self._changed.wait()
             finally:
                 await reader.stop()
+                await self._dead_letters.stop()  # a broker that was away may have lost their topic
 
     async def _apply_records(self, part: Partition, records: Sequence[Any]) -> None:
         events: list[Recorded] = []
+        foreign: list[tuple[Any, Exception]] = []
         for record in records:
             try:
                 events.append(from_kafka(part.number, record.key, record.value, record.headers, record.timestamp))
             except NotAnEvent as error:
-                await self._dead_letters.put(part.number, record, error)
+                foreign.append((record, error))
+        if foreign:
+            await self._dead_letters.put(part.number, foreign)
         if not await self._apply(part, events, "kafka"):
             CONSUMER_GAPS.labels(self._model.name).inc()
             _logger.info("a hole in the topic is filled from the log", model=self._model.name, partition=part.number)
@@ -261,10 +269,10 @@ class Consumer:
                 except Unavailable as error:
                     _logger.warning("the feed does not answer", reason=str(error))
                     break
+                if self._owned.get(part.number) is not part:
+                    continue
                 self._stands(part, page.head)
-                lag = max(0, page.head - part.known.position)
-                CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(lag)
-                oldest = page.events[0].recorded_at if page.events and lag else None
+                oldest = page.events[0].recorded_at if page.events and page.head > part.known.position else None
                 CONSUMER_LAG_SECONDS.labels(self._model.name, part.number).set(
                     (utc_now() - oldest).total_seconds() if oldest else 0
                 )
@@ -281,13 +289,20 @@ class Consumer:
                 if part.known.position == page.head:
                     level.append((part.number, page))
             await self._mark_through(level)
+            PARKED_LEADS.labels(self._model.name).set(
+                await checkpoint.parked_leads(self._pool, self._model.name, self._generation)
+            )
 
     def _stands(self, part: Partition, head: int) -> None:
-        """Remember where the partition stands, where the log ends, and since when it has lag without moving."""
+        """Remember and tell where the partition stands, where the log ends, and since when it has lag without moving."""
+        if self._owned.get(part.number) is not part:
+            return  # let go meanwhile: who owns it now watches it
         now, at = asyncio.get_running_loop().time(), part.known.position
         before = self._standing.get(part.number)
         waits = before is not None and before.position == at and before.position < before.head
         self._standing[part.number] = _Standing(at, head, before.since if before is not None and waits else now)
+        CONSUMER_POSITION.labels(self._model.name, part.number).set(at)
+        CONSUMER_LAG_EVENTS.labels(self._model.name, part.number).set(max(0, head - at))
 
     async def _watch(self) -> None:
         """Call `stuck` where a partition has lag and has not moved for `patience_s`: a restart is the surest cure."""
@@ -304,6 +319,13 @@ class Consumer:
                     )
 
     # ---- effects
+
+    async def _retry(self) -> None:
+        """Apply the parked leads that an operator asked for."""
+        while True:
+            for part in list(self._owned.values()):
+                await self._guarded(part, part.retry_parked)
+            await asyncio.sleep(1.0)
 
     async def _apply(self, part: Partition, events: Sequence[Recorded], via: str) -> bool:
         """Apply what is new; False where there is a hole before it. A partition that is no longer ours is let go."""
@@ -334,3 +356,9 @@ class Consumer:
     def _let_go(self, number: int) -> None:
         del self._owned[number]
         self._standing.pop(number, None)
+        forget_partition(self._model.name, number)
+
+    def _let_go_of_all(self) -> None:
+        for number in list(self._owned):
+            self._let_go(number)
+        self._standing.clear()

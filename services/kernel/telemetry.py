@@ -31,7 +31,15 @@ CONSUMER_GAPS = Counter(
 CONSUMER_DUPLICATES = Counter(
     "salescycle_consumer_duplicates_total", "Records dropped because they were applied", ["consumer"]
 )
-PARKED_LEADS = Gauge("salescycle_parked_leads", "Leads whose events wait for an operator", ["consumer"])
+PARKED_LEADS = Gauge(
+    "salescycle_parked_leads", "Leads whose events wait for an operator; every process tells all of them", ["consumer"]
+)
+
+
+def forget_partition(consumer: str, partition: int) -> None:
+    """Show no figures of a partition that another process follows now: the last ones would stand for ever."""
+    for gauge in (CONSUMER_POSITION, CONSUMER_LAG_EVENTS, CONSUMER_LAG_SECONDS):
+        gauge.remove(consumer, partition)
 
 
 def configure_logging(service: str, level: str) -> None:

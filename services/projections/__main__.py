@@ -33,7 +33,7 @@ async def main() -> None:
     feed = FeedClient(settings.lifecycle_url, settings.key.get_secret_value() if settings.key else "")
     consumers = [
         Consumer(
-            pool, make_model(name, settings), feed, settings.kafka, topic=settings.kafka.events_topic,
+            pool, make_model(name, settings, settings.leads_kept), feed, settings.kafka, topic=settings.kafka.events_topic,
             partitions=settings.log.partitions, member=member, stuck=stuck,
         )
         for name in MODELS

@@ -103,9 +103,11 @@ async def projections(settings: Settings, keys: KeyRing) -> AsyncIterator[FastAP
 
 
 def router(engine: AsyncEngine, reporting_zone: str) -> APIRouter:
-    """The routes; days are cut in `reporting_zone`, which is also the default of `zone`."""
+    """The routes; `reporting_zone` is the default of `zone`. Raises as `Days.of_zone`."""
     routes = APIRouter(dependencies=[Depends(http.strict_query), Depends(requires("projections:read"))])
-    days = Days.of_zone(reporting_zone)
+    Days.of_zone(
+        reporting_zone
+    )  # now, because it takes a quarter of a second, and an impossible zone is told at the start
 
     @routes.get(
         "/v1/pipeline",
@@ -155,7 +157,9 @@ def router(engine: AsyncEngine, reporting_zone: str) -> APIRouter:
                 dimensions,
                 {name: value for name, value in given.items() if value is not None},
             )
-            found = (await connection.execute(queries.snapshot(question, days).limit(MOST_ROWS + 1))).all()
+            found = (
+                await connection.execute(queries.snapshot(question, Days.of_zone(fresh.zone)).limit(MOST_ROWS + 1))
+            ).all()
             parked = await parked_leads(connection, PIPELINE)
         if len(found) > MOST_ROWS:
             raise RangeTooWide(f"The answer has more than {MOST_ROWS} rows: group by less, or filter.")

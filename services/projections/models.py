@@ -9,14 +9,17 @@ from services.kernel.errors import NotFound
 from services.kernel.settings import KernelSettings
 from services.projections.pipeline.model import pipeline_model
 
-MODELS: dict[str, Callable[[Pipelines, str], ReadModel]] = {
+MODELS: dict[str, Callable[[Pipelines, str, int], ReadModel]] = {
     "pipeline": pipeline_model,
 }
 
 
-def make_model(name: str, settings: KernelSettings) -> ReadModel:
-    """A fresh instance, with an empty memory: each generation that is filled has its own. Raises NotFound."""
+def make_model(name: str, settings: KernelSettings, leads_kept: int = 50_000) -> ReadModel:
+    """A fresh instance, with an empty memory of `leads_kept` leads: each generation that is filled has its own.
+
+    Raises NotFound.
+    """
     if name not in MODELS:
         raise NotFound(f"there is no read model {name}; there are: {', '.join(sorted(MODELS))}")
     pipelines = Pipelines.parse(read_documents(settings.pipelines_dir, ".yaml"))
-    return MODELS[name](pipelines, settings.reporting_zone)
+    return MODELS[name](pipelines, settings.reporting_zone, leads_kept)

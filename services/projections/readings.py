@@ -1,11 +1,12 @@
 """Reading a read model: one snapshot of its live generation, its checkpoints and its tables, and how fresh they are."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -13,13 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from services.kernel.errors import Unavailable
 from services.projections.quadrant import GENERATION
 from services.projections.settings import SCHEMA
+from services.projections.store import ZONE
 
 _POLL_S = 0.01
 
 _CHECKPOINTS = sa.text(
-    "SELECT m.live_generation, c.partition, c.position, "
+    "SELECT m.live_generation, g.made_with ->> :zone AS zone, c.partition, c.position, "
     "CASE WHEN isfinite(c.through) THEN c.through END AS through, clock_timestamp() AS now "
-    "FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
+    "FROM read_model AS m JOIN generation AS g ON g.model = m.name AND g.generation = m.live_generation "
+    "JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
     "WHERE m.name = :model ORDER BY c.partition"
 )
 _PARKED = sa.text(
@@ -28,16 +31,20 @@ _PARKED = sa.text(
 )
 _POSITION = sa.text(
     "SELECT c.position FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
-    "WHERE m.name = :model AND c.partition = :partition"
+    "WHERE m.name = :model AND c.partition = CAST(:partition AS integer)"
 )
 
 
 class Freshness(NamedTuple):
-    """How far the live generation is. `through` (W): every event recorded before it is applied; None: not known yet."""
+    """How far the live generation is. `through` (W): every event recorded before it is applied; None: not known yet.
+
+    `zone` is the one that its days are cut in, whatever the settings of this process say: it may be waiting for a rebuild.
+    """
 
     positions: dict[int, int]
     through: datetime | None
     now: datetime
+    zone: str
 
     @property
     def lag_ms(self) -> int | None:
@@ -69,6 +76,17 @@ def reading_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = 
     )
 
 
+@contextmanager
+def _store_that_may_be_away() -> Iterator[None]:
+    """Turns what the store or the way to it raises into Unavailable; a value that fits no column is a bug of ours, not that."""
+    try:
+        yield
+    except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
+        if isinstance(error, DBAPIError) and isinstance(getattr(error.orig, "__cause__", None), asyncpg.DataError):
+            raise
+        raise Unavailable("The store does not answer now.") from error
+
+
 @asynccontextmanager
 async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[AsyncConnection, Freshness]]:
     """One transaction that sees the live generation and its checkpoints as of one instant.
@@ -76,9 +94,9 @@ async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[As
     Raises:
         Unavailable: the store does not answer, or the read model has no generation yet.
     """
-    try:
+    with _store_that_may_be_away():
         async with engine.connect() as connection:
-            rows = (await connection.execute(_CHECKPOINTS, {"model": model})).all()
+            rows = (await connection.execute(_CHECKPOINTS, {"model": model, "zone": ZONE})).all()
             if not rows:
                 raise Unavailable(f"The read model {model} is not there yet.")
             throughs = [row.through for row in rows]
@@ -86,13 +104,12 @@ async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[As
                 {row.partition: row.position for row in rows},
                 None if None in throughs else min(throughs),
                 rows[0].now,
+                rows[0].zone,
             )
             translated = await connection.execution_options(
                 schema_translate_map={GENERATION: f"{model}_g{rows[0].live_generation}"}
             )
             yield translated, fresh
-    except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
-        raise Unavailable("The store does not answer now.") from error
 
 
 async def parked_leads(connection: AsyncConnection, model: str) -> int:
@@ -104,11 +121,9 @@ async def wait_for(engine: AsyncEngine, model: str, partition: int, position: in
     """Whether the position was reached in time; None where there is no such partition."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
-        try:
+        with _store_that_may_be_away():
             async with engine.connect() as connection:
                 reached = (await connection.execute(_POSITION, {"model": model, "partition": partition})).scalar()
-        except (DBAPIError, sa.exc.TimeoutError, OSError) as error:
-            raise Unavailable("The store does not answer now.") from error
         if reached is None:
             return None
         if reached >= position:

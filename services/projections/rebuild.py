@@ -23,6 +23,9 @@ _logger = structlog.get_logger(__name__)
 BATCH_EVENTS = 20_000
 """Larger than live batches: a lead that recurs in a batch is written once."""
 
+BATCH_BYTES = 16 * 2**20
+"""Of data, after which a batch takes no further page: four are in memory at once, and an event may hold 256 KiB."""
+
 PARTITIONS_AT_ONCE = 2
 
 Progress = Callable[[int, int, int], None]
@@ -78,13 +81,23 @@ class Rebuild:
                     await checkpoint.drop_generation(connection, self._model.name, generation)
 
     async def roll_back(self) -> int:
-        """Make the generation that was live before the newest swap live again, once it has caught up."""
+        """Make the generation that was live before the newest swap live again, once it has caught up.
+
+        Raises:
+            NotFound: there is none.
+            SalescycleError: it was made with another zone, pipelines, fold or tables: filling it up would mix two kinds of rows.
+        """
         generation = await self._pool.fetchval(
             "SELECT generation FROM generation WHERE model = $1 AND state = 'old' ORDER BY swapped_at DESC LIMIT 1",
             self._model.name,
         )
         if generation is None:
             raise NotFound(f"{self._model.name} has no older generation to go back to")
+        if otherwise := await checkpoint.made_otherwise(self._pool, self._model, int(generation)):
+            raise SalescycleError(
+                f"generation {generation} of {self._model.name} was made with {otherwise}: "
+                "put that back, here and in projections, then roll back"
+            )
         async with self._alone():
             await self._swap(int(generation))
         return int(generation)
@@ -102,14 +115,14 @@ class Rebuild:
     async def _unfinished(self) -> int | None:
         """A generation that was left half built and can be gone on with; one that cannot is dropped."""
         rows = await self._pool.fetch(
-            "SELECT generation, fingerprint FROM generation WHERE model = $1 AND state = 'building' ORDER BY generation DESC",
+            "SELECT generation FROM generation WHERE model = $1 AND state = 'building' ORDER BY generation DESC",
             self._model.name,
         )
         chosen: int | None = None
-        for number, fingerprint in rows:
+        for (number,) in rows:
             if (
                 chosen is None
-                and fingerprint == self._model.fingerprint
+                and not await checkpoint.made_otherwise(self._pool, self._model, number)
                 and not await self._is_of_another_history(number)
             ):
                 chosen = number
@@ -141,18 +154,20 @@ class Rebuild:
         """Read ahead while the last batch is applied: the feed and the store work side by side."""
         position, event_id = part.known.position, part.known.event_id
         batch: list[Recorded] = []
+        size = 0
         applying: asyncio.Task[int] | None = None
         try:
             while True:
                 page = await self._feed.read(part.number, position, event_id)
                 batch += page.events
+                size += sum(len(event.data) for event in page.events)
                 if page.events:
                     position, event_id = page.events[-1].position, page.events[-1].id
                 level = position >= page.head
-                if len(batch) >= BATCH_EVENTS or (level and batch):
+                if len(batch) >= BATCH_EVENTS or size >= BATCH_BYTES or (level and batch):
                     if applying is not None:
                         await applying
-                    applying, batch = asyncio.create_task(part.apply(batch, "rebuild")), []
+                    applying, batch, size = asyncio.create_task(part.apply(batch, "rebuild")), [], 0
                 self._progress(part.number, position, page.head)
                 if level:
                     if applying is not None:
@@ -190,7 +205,7 @@ class Rebuild:
             await self.fill(generation)
             another = await self._is_of_another_history(await checkpoint.live_generation(self._pool, self._model.name))
             async with self._pool.acquire() as connection:
-                before = await checkpoint.swap(connection, self._model.name, generation, even_behind=another)
+                before = await checkpoint.swap(connection, self._model, generation, even_behind=another)
             if before is not None:
                 _logger.info("swapped", model=self._model.name, live=generation, before=before)
                 return

@@ -4,7 +4,7 @@ One instance serves one generation of one read model; all it needs to know of it
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -30,12 +30,20 @@ from services.projections.ledger import (
 
 _PIECE_BYTES = 1 << 18
 
+ZONE = "reporting_zone"
+"""Under this name a generation keeps the zone that its cells are cut in, for the queries."""
+
 
 class Ledger(NamedTuple):
     """A ledger table `name` with `name_profile` and `name_cell` beside it, and the columns of its labels."""
 
     name: str
     labels: tuple[str, ...]
+
+
+def digest_of(text: str) -> str:
+    """Short enough to be told to an operator."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class LedgerReadModel:
@@ -53,19 +61,23 @@ class LedgerReadModel:
         *,
         tables_sql: str,
         indexes_sql: str,
-        days: Days,
+        zone: str,
+        depends_on: Mapping[str, str],
         stream_type: str = "lead",
         leads_kept: int = 50_000,
-        depends_on: str = "",
     ) -> None:
+        """`zone` cuts the days of the cells; `depends_on`: what else makes the rows what they are, by name.
+
+        Raises `zoneinfo.ZoneInfoNotFoundError` for an impossible zone.
+        """
         self.name = name
         self.tables_sql = tables_sql
-        self.fingerprint = blake2b(f"{tables_sql}\0{depends_on}".encode(), digest_size=16).hexdigest()
+        self.made_with = {"tables": digest_of(tables_sql), ZONE: zone, **depends_on}
         self.indexes_sql = indexes_sql
         self._fold = fold
         self._ledgers = tuple(ledgers)
         self._statements = tuple(_Statements(ledger) for ledger in ledgers)
-        self._days = days
+        self._days = Days.of_zone(zone)
         self._prefix = f"{stream_type}/"
         self._leads_kept = leads_kept
         self._records: OrderedDict[str, LeadRecord[Any]] = OrderedDict()

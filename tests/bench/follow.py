@@ -91,7 +91,7 @@ async def produce(url: str, bootstrap: str, events: int, topic: str) -> dict[str
 
 
 def pipeline() -> checkpoint.ReadModel:
-    return MODELS["pipeline"](Pipelines.parse(read_documents(ROOT / "deploy" / "pipelines", ".yaml")), "UTC")
+    return MODELS["pipeline"](Pipelines.parse(read_documents(ROOT / "deploy" / "pipelines", ".yaml")), "UTC", 50_000)
 
 
 async def _pool(url: str) -> asyncpg.Pool:

@@ -3,7 +3,13 @@
 import asyncpg
 import pytest
 
+from schemas.wire import to_kafka
+from services.cli.verification.topic import check_topic
+from services.kernel import kafka
 from tests.e2e.test_projections import counts, history, post
+from tests.support.brokers import Broker, create_topic
+from tests.support.logs import broker_settings, opened, prepare
+from tests.support.logs import event as logged
 from tests.support.processes import Processes, ServiceProcess, wait_until
 
 
@@ -48,6 +54,33 @@ async def test_verify_names_every_kind_of_difference(
         "receipts: are missing for 1 events",
     ):
         assert named in found.stdout, f"{named!r} is not named in:\n{found.stdout}\n{found.stderr}"
+
+
+@pytest.mark.parametrize(("order", "reached"), [((1, 2, 4, 5, 3, 4, 5), 5), ((1, 2, 4, 5, 3), 3)])
+async def test_what_follows_a_hole_in_the_topic_counts_when_it_comes_again(
+    broker: Broker, database: str, topic: str, order: tuple[int, ...], reached: int
+) -> None:
+    """A broker lost 3, and the relay sends 3, 4 and 5 again: what a reader passes over need not be kept to prove it."""
+    settings = broker_settings(broker.bootstrap)
+    await prepare(database)
+    async with opened(database) as log:
+        await log.post(*(logged("ActivityLogged", "L-1", id=f"e-{n}") for n in range(1, 6)))
+        events = await log.everything()
+    await create_topic(broker, topic)
+    (partition,) = (number for number, inside in events.items() if inside)
+    producer = kafka.Producer(settings, topic)
+    await producer.start()
+    records = [to_kafka(events[partition][position - 1], "") for position in order]
+    assert (await producer.publish(partition, records))[1] == len(order)
+    await producer.stop()
+    connection = await asyncpg.connect(database, server_settings={"search_path": "lifecycle"})
+    heads = {number: len(inside) for number, inside in events.items()}
+    found = [
+        difference.what
+        async for difference in check_topic(dict.fromkeys(heads, connection), settings, topic, heads, lambda *_: None)
+    ]
+    await connection.close()
+    assert found == ([] if reached == 5 else [f"of the topic reaches position {reached} without a hole, the log 5"])
 
 
 def test_a_rebuild_serves_the_same_and_can_be_rolled_back(processes: Processes, running: ServiceProcess) -> None:

@@ -15,7 +15,7 @@ from services.kernel import checkpoint, postgres
 from services.kernel.apply import Gap, Partition
 from services.kernel.checkpoint import Fenced, Swapped
 from services.kernel.consumer import Consumer
-from services.kernel.errors import Diverged, LogDiverged, Poison
+from services.kernel.errors import Diverged, LogDiverged, Poison, SalescycleError
 from services.kernel.feed_client import Page
 from services.kernel.migrate import CONSUMER, migrate
 from services.kernel.settings import KafkaSettings
@@ -30,9 +30,9 @@ class Tally:
     name = "tally"
     tables_sql = "CREATE TABLE seen (partition integer, position bigint, lead text, PRIMARY KEY (partition, position))"
     indexes_sql = "CREATE INDEX ON seen (lead)"
-    fingerprint = "as it is"
 
     def __init__(self) -> None:
+        self.made_with = {"zone": "as it is"}
         self.poison: set[str] = set()
         self.broken = 0
         self.tries = 0
@@ -214,6 +214,27 @@ async def test_a_rebuild_parks_what_the_live_path_parks_and_serves_beside_it(poo
     assert await rebuild.drop_old() == [2]
 
 
+async def test_a_generation_made_with_something_else_is_neither_filled_nor_made_live(pool: asyncpg.Pool) -> None:
+    model, changed, feed = Tally(), Tally(), Feed()
+    changed.made_with = {"zone": "another", "fold": "2"}
+    feed.append(0, "A:1", "B:2")
+    await Rebuild(pool, model, feed, 2, lambda *_: None).build()  # type: ignore[arg-type]
+    later = Rebuild(pool, changed, feed, 2, lambda *_: None)  # type: ignore[arg-type]
+    assert await later.build() == 3
+    feed.append(0, "A:3")
+    with pytest.raises(SalescycleError) as refused:
+        await later.roll_back()
+    for told in ("generation 2", "zone as it is (this program has another)", "fold None (this program has 2)"):
+        assert told in str(refused.value)
+    async with pool.acquire() as connection:
+        with pytest.raises(SalescycleError, match="cannot go live"):
+            await checkpoint.swap(connection, changed, 2, even_behind=True)
+    assert await checkpoint.live_generation(pool, "tally") == 3
+    assert await seen(pool, 2) == [1, 2], "no row of the other kind was mixed in"
+    assert await Rebuild(pool, model, feed, 2, lambda *_: None).roll_back() == 2  # type: ignore[arg-type]
+    assert await seen(pool, 2) == [1, 2, 3]
+
+
 async def test_an_interrupted_rebuild_goes_on_where_it_stopped(pool: asyncpg.Pool) -> None:
     model, feed = Tally(), Feed()
     feed.append(0, *(f"A:{n}" for n in range(10)))
@@ -224,6 +245,27 @@ async def test_an_interrupted_rebuild_goes_on_where_it_stopped(pool: asyncpg.Poo
     await part.apply(feed.logs[0][:6], "rebuild")
     assert await Rebuild(pool, model, feed, 2, lambda *_: None).build() == generation  # type: ignore[arg-type]
     assert await seen(pool, generation) == list(range(1, 11))
+
+
+async def test_a_batch_of_a_rebuild_is_bounded_in_bytes(pool: asyncpg.Pool) -> None:
+    class Measuring(Tally):
+        largest = 0
+
+        async def apply(self, connection: postgres.Connection, partition: int, events: Sequence[Recorded]) -> None:
+            self.largest = max(self.largest, sum(len(event.data) for event in events))
+            await super().apply(connection, partition, events)
+
+    class InPages(Feed):
+        async def read(self, partition: int, after: int, event_id: str | None, **_: Any) -> Page:
+            return await super().read(partition, after, event_id, limit=140)  # about 8 MiB, the most that a page holds
+
+    model, feed = Measuring(), InPages()
+    large = b'"' + b"x" * 60_000 + b'"'
+    feed.append(0, *(f"A:{n}" for n in range(1_000)))
+    feed.logs[0] = [msgspec.structs.replace(event, data=large) for event in feed.logs[0]]
+    await Rebuild(pool, model, feed, 2, lambda *_: None).build()  # type: ignore[arg-type]
+    assert await seen(pool, 2) == list(range(1, 1_001))
+    assert model.largest < 25 * 2**20
 
 
 class Started:
@@ -292,7 +334,7 @@ async def test_a_generation_made_with_another_configuration_is_not_gone_on_with(
     feed.append(0, "A:1")
     await (await opened(pool, model)).apply(feed.logs[0], "feed")
     changed = Tally()
-    changed.fingerprint = "another zone"
+    changed.made_with = {"zone": "another"}
     async with Started(pool, changed, feed) as running:
         await until(lambda: running.consumer.diverged is not None)
         assert running.consumer.diverged is not None

@@ -1,13 +1,16 @@
 """An event that cannot take effect: its lead is parked with the cause, in order; everybody else goes on; a retry heals it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.envelope import Recorded
 from services.kernel.apply import Partition
 from services.kernel.errors import Poison, Unavailable
+from services.kernel.postgres import Connection
 from tests.support.consuming import Rig, Tally, log_of, rig_on, until
 
 
@@ -113,6 +116,77 @@ async def test_what_the_store_fails_at_is_nobodys_poison(rig: Rig) -> None:
     broken = False
     await part.apply(log_of(*"ABC"), "kafka")
     assert await rig.taken() == [(0, 1), (0, 2), (0, 3)]
+
+
+@pytest.mark.parametrize(
+    "passing", [asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError, Unavailable]
+)
+async def test_what_another_transaction_did_to_ours_is_nobodys_poison(rig: Rig, passing: type[Exception]) -> None:
+    fails = 2
+    model = Tally(lambda event: passing("busy") if event.id == "e2" and model.tries["e2"] <= fails else None)
+    part = await rig.partition(model)
+    await part.apply(log_of(*"ABC"), "kafka")
+    assert (await rig.parked(), await rig.taken()) == ([], [(0, 1), (0, 2), (0, 3)])
+    fails = 1_000
+    more = log_of(*"DEF", first=4)
+    model.fault = lambda event: passing("busy") if event.id == "e5" else None
+    with pytest.raises(Unavailable):
+        await part.apply(more, "kafka")
+    assert model.tries["e5"] == 5, "it is not waited for without end"
+    assert await rig.parked() == []
+    model.fault = lambda event: None
+    await part.apply(more, "kafka")
+    assert await rig.taken() == [(0, n) for n in range(1, 7)]
+
+
+async def test_a_retry_that_met_another_transaction_stays_asked_for(rig: Rig) -> None:
+    model = Tally(admits)
+    part = await rig.partition(model)
+    await part.apply(log_of(*"ABC"), "kafka")
+    await rig.ask_retry()
+    model.fault = lambda event: asyncpg.DeadlockDetectedError("busy")
+    await part.retry_parked()
+    model.fault = lambda event: None
+    await part.retry_parked()
+    assert (await rig.parked(), len(await rig.taken())) == ([], 3)
+
+
+async def test_poison_that_is_told_and_poison_that_is_not_in_one_batch(rig: Rig) -> None:
+    model = Tally(lambda event: admits(event) or (KeyError("stage") if event.id in ("e5", "e7") else None))
+    part = await rig.partition(model)
+    await part.apply(log_of(*"ABCDEFGH"), "kafka")
+    assert await rig.taken() == [(0, n) for n in (1, 2, 4, 6, 8)]
+    assert await rig.parked() == [(3, "lead/C", "no such stage"), (5, "lead/E", "KeyError"), (7, "lead/G", "KeyError")]
+
+
+async def test_the_event_at_fault_in_a_large_batch_is_found_in_few_transactions(rig: Rig) -> None:
+    class Counting(Tally):
+        transactions = 0
+
+        async def apply(self, connection: Connection, partition: int, events: Sequence[Recorded]) -> None:
+            self.transactions += 1
+            await super().apply(connection, partition, events)
+
+    model = Counting(lambda event: KeyError("stage") if event.id == "e990" else None)
+    part = await rig.partition(model)
+    await part.apply(log_of(*(f"L-{n}" for n in range(1_000))), "kafka")
+    assert [position for position, _, _ in await rig.parked()] == [990]
+    assert len(await rig.taken()) == 999
+    assert model.tries["e990"] == 5
+    assert model.transactions < 50
+
+
+async def test_how_many_leads_are_parked_is_told_and_falls_again(rig: Rig) -> None:
+    def told() -> float | None:
+        return REGISTRY.get_sample_value("salescycle_parked_leads", {"consumer": "tally"})
+
+    model = Tally(lambda event: Poison("bad", position=event.position, stream=event.stream))
+    rig.feed.add(*log_of(*"AAB"), *log_of("C", partition=1, prefix="f"))
+    async with rig.consuming(model):
+        await until(lambda: told() == 3, what="the leads of both partitions")
+        model.fault = lambda event: None
+        await rig.ask_retry()
+        await until(lambda: told() == 0, what="falling again")
 
 
 async def _taken(rig: Rig, count: int) -> bool:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.kernel.checkpoint import Fenced
-from tests.support.consuming import Rig, Tally, log_of, rig_on, until
+from tests.support.consuming import PARTITIONS, Rig, Tally, log_of, rig_on, until
 
 
 @pytest.fixture
@@ -90,6 +91,43 @@ async def test_two_at_once_on_one_partition_write_each_event_once(rig: Rig) -> N
     await rig.partition(Tally())
     await asyncio.gather(follow(1), follow(2), follow(3))
     assert await rig.taken() == [(0, n) for n in range(1, len(events) + 1)]
+
+
+async def test_an_effect_that_takes_long_costs_no_partition(rig: Rig) -> None:
+    """The beat waits for nothing else: looking for poison in a large batch takes longer than the lease."""
+    model = Tally()
+    async with rig.consuming(model, lease_s=2.0) as consumer:
+        await until(lambda: consumer.ready)
+        model.hanging.clear()
+        rig.feed.add(*log_of(*"ABC"))
+        for _ in range(40):
+            await asyncio.sleep(0.1)
+            held = "SELECT count(*) FROM ownership WHERE member = 'one' AND expires_at > clock_timestamp()"
+            assert await rig.pool.fetchval(held) == PARTITIONS
+
+
+async def test_a_partition_that_another_process_follows_has_no_figures_here(rig: Rig) -> None:
+    def told() -> set[str]:
+        return {
+            sample.labels["partition"]
+            for family in REGISTRY.collect()
+            if family.name in {"salescycle_consumer_position_events", "salescycle_consumer_lag_events", "salescycle_consumer_lag_seconds"}
+            for sample in family.samples
+            if sample.labels["consumer"] == "tally"
+        }  # fmt: skip
+
+    model = Tally()
+    rig.feed.add(*log_of(*"AB"), *log_of(*"XY", partition=1, prefix="x"))
+    async with rig.consuming(model):
+        await until(lambda: told() == {"0", "1"})
+        await rig.pool.execute(
+            "INSERT INTO member (consumer, member, expires_at) VALUES ('tally', 'two', now() + interval '1 hour')"
+        )
+        await until(lambda: len(told()) == 1, what="the other half going to the other process")
+        await asyncio.sleep(0.5)
+        assert len(told()) == 1
+        await rig.pool.execute("UPDATE read_model SET live_generation = 7")  # and all of it is lost
+        await until(lambda: told() == set(), what="the rest going")
 
 
 async def test_the_watchdog_calls_when_an_effect_hangs(rig: Rig) -> None:

@@ -31,9 +31,9 @@ class Tally:
     name = "tally"
     tables_sql = "CREATE TABLE taken (number bigserial, partition integer, position bigint, stream text, id text)"
     indexes_sql = "CREATE INDEX ON taken (partition, position)"
-    fingerprint = "as it is"
 
     def __init__(self, fault: Callable[[Recorded], Exception | None] = lambda event: None) -> None:
+        self.made_with = {"tables": "as they are"}
         self.fault = fault
         self.tries: Counter[str] = Counter()
         self.hanging = asyncio.Event()

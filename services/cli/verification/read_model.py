@@ -38,10 +38,7 @@ async def check_level(
                         f"{model}, partition {partition}", f"has applied another event at {position} than the log holds"
                     )
                 )
-        parked = await pool.fetchval(
-            "SELECT count(DISTINCT stream) FROM parked WHERE model = $1 AND generation = $2", model, live
-        )
-        if parked:
+        if parked := await checkpoint.parked_leads(pool, model, live):
             found.append(Difference(model, f"has {parked} parked leads: see `salescycle parked list`"))
         if not found or utc_now().timestamp() > deadline:
             return found

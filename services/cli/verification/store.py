@@ -56,26 +56,47 @@ async def _check_partition(connection: asyncpg.Connection, partition: int, head:
 
 
 async def _check_folds(connection: asyncpg.Connection, deciders: Deciders, partition: int) -> AsyncIterator[Difference]:
-    """Every stream of the partition folded again from its events, and compared with the state that is stored."""
-    states = {
-        row["stream"]: (row["version"], row["state"])
-        for row in await connection.fetch("SELECT stream, version, state FROM stream WHERE partition = $1", partition)
-    }
+    """Every stream of the partition folded again from its events, and compared with the state that is stored.
+
+    Events and states are read side by side in the order of streams: of neither is more in memory than one stream and a page.
+    """
+    states = aiter(
+        connection.cursor(
+            "SELECT stream, version, state FROM stream WHERE partition = $1 ORDER BY stream",
+            partition,
+            prefetch=500,
+        )
+    )
+    state = await anext(states, None)
+    async for events in _by_stream(connection, partition):
+        stream, stored = events[0].stream, None
+        while state is not None and state["stream"] <= stream:  # both columns sort by code point, as Python does
+            if state["stream"] == stream:
+                stored = state["version"], state["state"]
+            else:
+                yield Difference(state["stream"], "has a state, but no events")
+            state = await anext(states, None)
+        for difference in _compare_stream(deciders, events, stored):
+            yield difference
+    while state is not None:
+        yield Difference(state["stream"], "has a state, but no events")
+        state = await anext(states, None)
+
+
+async def _by_stream(connection: asyncpg.Connection, partition: int) -> AsyncIterator[list[Recorded]]:
     events: list[Recorded] = []
     async for row in connection.cursor(
-        f"SELECT {_COLUMNS} FROM event WHERE partition = $1 ORDER BY stream, version", partition, prefetch=2_000
+        f"SELECT {_COLUMNS} FROM event WHERE partition = $1 ORDER BY stream, version",
+        partition,
+        prefetch=500,
     ):
         event = recorded(row)
         if events and events[0].stream != event.stream:
-            for difference in _compare_stream(deciders, events, states.pop(events[0].stream, None)):
-                yield difference
+            yield events
             events = []
         events.append(event)
     if events:
-        for difference in _compare_stream(deciders, events, states.pop(events[0].stream, None)):
-            yield difference
-    for stream in states:
-        yield Difference(stream, "has a state, but no events")
+        yield events
 
 
 def _compare_stream(deciders: Deciders, events: list[Recorded], stored: tuple[int, str] | None) -> list[Difference]:

@@ -62,7 +62,6 @@ class _Walk:
         self.page: list[Recorded] = []
         self._trimmed = first_offset > 0
         self._reached: int | None = None if first_offset else 0
-        self._waiting: dict[int, Recorded] = {}
         self._found: list[Difference] = []
 
     def see(self, record: Any) -> None:
@@ -75,18 +74,10 @@ class _Walk:
             return
         if self._reached is None:  # retention took what came before
             self._reached = event.position - 1
-        if event.position > self._reached + 1:
-            self._waiting[event.position] = (
-                event  # a hole: the broker lost records, and the relay sent them again later
-            )
-        elif event.position == self._reached + 1:
-            self._take(event)
-
-    def _take(self, event: Recorded | None) -> None:
-        while event is not None:
+        # what follows a hole is passed over: the relay sends it again, after what the broker lost
+        if event.position == self._reached + 1:
             self.page.append(event)
             self._reached = event.position
-            event = self._waiting.pop(event.position + 1, None)
 
     async def compare(self, connection: asyncpg.Connection, head: int) -> list[Difference]:
         """Compare the page with the log, and empty it."""

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel import checkpoint
 from services.kernel.auth import KeyRing, create_key
@@ -20,6 +23,7 @@ from services.kernel.migrate import CONSUMER, migrate
 from services.kernel.settings import PostgresSettings
 from services.projections.api import projections
 from services.projections.pipeline.model import pipeline_model
+from services.projections.readings import reading_engine, snapshot_of
 from services.projections.settings import Settings
 from tests.unit.projections.histories import PIPELINES, Log, numbered
 
@@ -87,11 +91,19 @@ async def service(database: str, connection: asyncpg.Connection, tmp_path: Path)
     await connection.execute("UPDATE checkpoint SET through = '2025-03-10T00:00Z'")
     keys = tmp_path / "keys.json"
     key = create_key(keys, ["projections:read"], "test")
-    settings = Settings(postgres=PostgresSettings(url=SecretStr(database)), keys_file=keys)
-    async with projections(settings, KeyRing(keys)) as app:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            yield Service(client, connection, key)
+    async with serving(database, keys, "UTC") as client:
+        yield Service(client, connection, key)
+
+
+@asynccontextmanager
+async def serving(database: str, keys: Path, zone: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A process whose settings name this reporting zone."""
+    settings = Settings(postgres=PostgresSettings(url=SecretStr(database)), keys_file=keys, reporting_zone=zone)
+    async with (
+        projections(settings, KeyRing(keys)) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client,
+    ):
+        yield client
 
 
 async def test_the_answer_names_its_definition_and_how_fresh_it_is(service: Service) -> None:
@@ -185,6 +197,19 @@ async def test_an_answer_past_what_is_known_is_not_complete(service: Service) ->
     assert not (await service.get("as_of=2025-03-10T00:00:00.000001Z")).json()["complete"]
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Pago_Pago", "Asia/Tokyo"])
+async def test_the_figures_are_those_of_the_zone_that_the_generation_was_cut_in(
+    service: Service, database: str, tmp_path: Path, zone: str
+) -> None:
+    """A process with another zone in its settings waits for a rebuild, and meanwhile answers what is right."""
+    instants = [f"2025-03-0{day}T{hour:02}:30:00Z" for day in (1, 2, 3) for hour in range(0, 24, 3)]
+    asked = [f"as_of={instant}" for instant in instants] + [f"as_of=2025-03-05&known_at={at}" for at in instants]
+    expected = [await service.rows(query + "&zone=UTC") for query in asked]
+    async with serving(database, tmp_path / "keys.json", zone) as client:
+        other = Service(client, service.connection, service.key)
+        assert [await other.rows(query + "&zone=UTC") for query in asked] == expected
+
+
 async def test_read_your_writes(service: Service) -> None:
     assert not (await service.get("min_position=0:3&timeout=0")).json()["stale"]
     assert (await service.get("min_position=0:4&timeout=0")).json()["stale"]
@@ -240,6 +265,8 @@ async def test_tables_have_no_formula_and_no_count_twice(service: Service) -> No
         ("min_position=1", "/query/min_position"),
         ("min_position=-1:5", "/query/min_position"),
         ("min_position=7:1&timeout=0", "/query/min_position"),
+        ("min_position=99999:1&timeout=0", "/query/min_position"),
+        ("min_position=999999:999999999999999999&timeout=0", "/query/min_position"),
         ("timeout=-1", "/query/timeout"),
         ("timeout=nan", "/query/timeout"),
         ("timeout=1e9", "/query/timeout"),
@@ -256,6 +283,16 @@ async def test_who_may_not_read(service: Service, tmp_path: Path) -> None:
     KeyRing(tmp_path / "keys.json")
     service.client._transport.app.state.keys = KeyRing(tmp_path / "keys.json")  # type: ignore[attr-defined]
     await service.get("", status=403)
+
+
+async def test_a_value_that_fits_no_column_does_not_pass_for_a_store_that_is_away(
+    service: Service, database: str
+) -> None:
+    engine = reading_engine(database)
+    with pytest.raises(DBAPIError):
+        async with snapshot_of(engine, "pipeline") as (connection, _):
+            await connection.execute(sa.text("SELECT CAST(:number AS smallint)"), {"number": 99_999})
+    await engine.dispose()
 
 
 async def test_without_a_generation_the_service_says_so(service: Service) -> None:

@@ -11,6 +11,8 @@ CREATE TABLE generation (
     generation integer NOT NULL,
     -- building -> live -> old -> (live again by a roll-back, or dropped)
     state text NOT NULL CONSTRAINT state_is_known CHECK (state IN ('building', 'live', 'old', 'dropped')),
+    -- what its rows depend on besides events, by name: only a program of the same may write to it or make it live
+    made_with jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     swapped_at timestamptz,
     PRIMARY KEY (model, generation)
