@@ -8,7 +8,6 @@ The wire functions are re-exported from `schemas.wire`, which needs no event typ
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,9 +16,11 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from schemas.currency import exponent
 from schemas.envelope import LOG_ATTRIBUTES, Event, Recorded
-from schemas.events import EVENTS, Body, Contract, EventType, Money, Won, data_schema
+from schemas.events import EVENTS, Body, EventType, data_schema
+from schemas.events.fields import SOURCE_PATTERN
+from schemas.meaning import flaws_of_meaning, has_meaning
+from schemas.upcast import OLDER, upcast, versions
 from schemas.wire import NotAnEvent, from_kafka, from_structured, structured, to_kafka
 
 __all__ = [
@@ -28,11 +29,9 @@ __all__ = [
     "Rejected",
     "UnknownEvent",
     "body_of",
-    "business_at",
     "document_schema",
     "from_kafka",
     "from_structured",
-    "order_key",
     "parse_event",
     "structured",
     "to_kafka",
@@ -43,7 +42,6 @@ MAX_DATA_BYTES = 256 * 1024
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 FUTURE = timedelta(hours=24)
 """How far ahead of our clock an event may lie: enough for a sender that takes its local time for UTC."""
-SOURCE_PATTERN = r"^([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
 VISIBLE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+$"  # no bidi, no width 0
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
@@ -51,8 +49,6 @@ MAX_EXTENSIONS = 32
 
 CORE = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"})
 _USUAL = frozenset({"sequence", "timeprecision", "expectedversion", "correlationid", "causationid", "traceparent"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Rejected(Exception):
@@ -67,9 +63,9 @@ class UnknownEvent(Exception):
     """A stored event of a type or version that this release does not know."""
 
 
-def document_schema(event_type: EventType) -> dict[str, Any]:
-    """The JSON Schema of one structured CloudEvent of this type, as a sender gives it."""
-    body = data_schema(event_type)
+def document_schema(event_type: EventType, struct: type[Body] | None = None) -> dict[str, Any]:
+    """The JSON Schema of one structured CloudEvent of this type, as a sender gives it; `struct`: of an older version."""
+    body = data_schema(struct or event_type.body)
     definitions = body.pop("$defs", {})
     text = {"type": ["string", "null"], "minLength": 1, "maxLength": 256, "pattern": VISIBLE_PATTERN}
     properties = {
@@ -79,8 +75,8 @@ def document_schema(event_type: EventType) -> dict[str, Any]:
         "type": {"const": event_type.name},
         "subject": {
             "type": "string",
-            "pattern": f"^{event_type.stream_type}/[A-Za-z0-9._:-]+$",
-            "maxLength": len(event_type.stream_type) + 129,
+            "pattern": f"^({'|'.join(event_type.streams)})/[A-Za-z0-9._:-]+$",
+            "maxLength": max(map(len, event_type.streams)) + 129,
         },
         "time": {"type": "string", "pattern": TIME_PATTERN, "maxLength": 35},
         "dataschema": {"type": ["string", "null"], "minLength": 1, "maxLength": 500},
@@ -114,27 +110,28 @@ def document_schema(event_type: EventType) -> dict[str, Any]:
     }
 
 
-_MONEY = "#/$defs/Money"
-
-
 class Rule(msgspec.Struct, frozen=True):
-    """What one type's events are held to, compiled once."""
+    """What the events of one version of a type are held to, compiled once."""
 
     event_type: EventType
+    version: int
+    body: type[Body]
     validator: Any
-    money: tuple[str, ...]
+    means: bool
+    """Whether there is anything to check that the schema does not see."""
 
 
-def _rule(event_type: EventType) -> Rule:
-    return Rule(
-        event_type=event_type,
-        validator=jsonschema_rs.Draft202012Validator(document_schema(event_type), validate_formats=True),
-        money=tuple(name for name, part in data_schema(event_type)["properties"].items() if part.get("$ref") == _MONEY),
-    )
+def _rule(name: str, version: int, body: type[Body]) -> Rule:
+    schema = document_schema(EVENTS[name], body)
+    validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+    return Rule(EVENTS[name], version, body, validator, has_meaning(body))
 
 
-RULES = {name: _rule(event_type) for name, event_type in EVENTS.items()}
-_DECODERS = {name: msgspec.json.Decoder(event_type.body).decode for name, event_type in EVENTS.items()}
+ALL_RULES = {(name, version): _rule(name, version, body) for name, version, body in versions()}
+"""By type and schema version."""
+RULES = {name: ALL_RULES[name, 1] for name in EVENTS}
+"""What an event is held to that names no `dataschema`: version 1, for ever."""
+_DECODERS = {key: msgspec.json.Decoder(rule.body).decode for key, rule in ALL_RULES.items()}
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 _instant_text = msgspec.json.Encoder().encode
 
@@ -155,22 +152,38 @@ def parse_event(document: Any, now: datetime) -> Event:
     raise Rejected(flaws_of(document, now))
 
 
+def flaws_in_data(type_name: str, data: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the `data` of an event of that type in its newest version: pointers below `/data`, sentences."""
+    kind = EVENTS[type_name]
+    envelope = {
+        "specversion": "1.0", "id": "x", "source": "/x", "type": type_name, "subject": f"{kind.stream_type}/x",
+        "time": "2000-01-01T00:00:00Z", "dataschema": f"/schemas/{type_name}/{kind.version}",
+    }  # fmt: skip
+    try:
+        parse_event({**envelope, "data": data}, EARLIEST + FUTURE * 10_000)
+    except Rejected as rejected:
+        return [(pointer.removeprefix("/data"), detail) for pointer, detail in rejected.errors]
+    return []
+
+
 def _accept(document: Any, now: datetime) -> Event | None:
     """The event, or None at the first doubt."""
     if type(document) is not dict:
         return None
-    name = document.get("type")
-    rule = RULES.get(name) if type(name) is str else None
+    rule = rule_of(document)
     if rule is None or not rule.validator.is_valid(document):
         return None
+    name = rule.event_type.name
     text, data = document["time"], document["data"]
     occurred_at = instant(text)
     if occurred_at < EARLIEST or (occurred_at > now and occurred_at - now > FUTURE):
         return None
-    body = msgspec.convert(data, rule.event_type.body)
+    body = msgspec.convert(data, rule.body)
     canonical = _canonical(data)
-    if len(canonical) > MAX_DATA_BYTES or not _means_something(rule, body):
+    if len(canonical) > MAX_DATA_BYTES or (rule.means and next(flaws_of_meaning(body), None) is not None):
         return None
+    if (name, rule.version) in OLDER:
+        body = upcast(name, rule.version, body)
     meta: dict[str, Any] = {}
     expected_version: int | None = None
     if len(document) > 8 or "datacontenttype" not in document:  # 8 that are all core attributes leave nothing over
@@ -184,7 +197,7 @@ def _accept(document: Any, now: datetime) -> Event | None:
     return Event(
         source=document["source"],
         id=document["id"],
-        type=rule.event_type.name,
+        type=name,
         stream=stream,
         occurred_at=occurred_at,
         data=canonical,
@@ -204,11 +217,8 @@ def _take_extensions(rule: Rule, document: dict[str, Any], meta: dict[str, Any])
         if name in CORE or value is None:  # the JSON format of CloudEvents says: null is the same as absent
             continue
         if name == "dataschema":
-            version = schema_version(value, rule.event_type)
-            if version is None:
-                return False
-            if version != 1:
-                meta["dataschema"] = version
+            if rule.version != 1:
+                meta["dataschema"] = rule.version
         elif type(value) is float or (name not in _USUAL and not EXTENSION_NAME.fullmatch(name)):
             return False
         else:
@@ -216,13 +226,15 @@ def _take_extensions(rule: Rule, document: dict[str, Any], meta: dict[str, Any])
     return len(meta) <= MAX_EXTENSIONS
 
 
-def _means_something(rule: Rule, body: Any) -> bool:
-    """Whether `flaws_of_meaning` would find nothing, without the cost of a generator where there is only money."""
-    for name in rule.money:
-        money = getattr(body, name)
-        if money is not None and not _proper(money):
-            return False
-    return type(body) is not Won or next(flaws_of_meaning(rule, body), None) is None
+def rule_of(document: dict[str, Any]) -> Rule | None:
+    """The rule of the type and the version that a document names; None where either is not known."""
+    name = document.get("type")
+    rule = RULES.get(name) if type(name) is str else None
+    address = document.get("dataschema")
+    if rule is None or address is None:
+        return rule
+    version = schema_version(address, rule.event_type) if type(address) is str else None
+    return None if version is None else ALL_RULES[rule.event_type.name, version]
 
 
 def instant(text: str) -> datetime:
@@ -246,76 +258,14 @@ def schema_version(address: str, event_type: EventType) -> int | None:
     return int(found[2])
 
 
-def flaws_of_meaning(rule: Rule, body: Body) -> Iterator[tuple[str, str]]:
-    """What is wrong with a body that its schema cannot say: (pointer below the document, sentence)."""
-    for name in rule.money:
-        yield from _money_flaws(getattr(body, name), f"/data/{name}")
-    if type(body) is Won and body.contracts:
-        seen = set()
-        for index, contract in enumerate(body.contracts):
-            pointer = f"/data/contracts/{index}"
-            yield from _contract_flaws(contract, pointer)
-            if contract.contract_id in seen:
-                yield f"{pointer}/contract_id", "names a contract that this event names already."
-            seen.add(contract.contract_id)
-
-
-def _contract_flaws(contract: Contract, pointer: str) -> Iterator[tuple[str, str]]:
-    if (contract.mrr is None) == (contract.amount is None):
-        yield pointer, "needs exactly one of mrr and amount."
-    yield from _money_flaws(contract.mrr, f"{pointer}/mrr")
-    yield from _money_flaws(contract.amount, f"{pointer}/amount")
-
-
-def _money_flaws(money: Money | None, pointer: str) -> Iterator[tuple[str, str]]:
-    if money is None or _proper(money):
-        return
-    decimals = exponent(money.currency)
-    if decimals is None:
-        yield f"{pointer}/currency", "is not the code of a currency of ISO 4217."
-    else:
-        yield f"{pointer}/amount", f"has more decimals than the {decimals} of its currency."
-
-
-def _proper(money: Money) -> bool:
-    decimals = exponent(money.currency)
-    point = money.amount.find(".")
-    return decimals is not None and (point < 0 or len(money.amount) - point - 1 <= decimals)
-
-
 def body_of(recorded: Recorded) -> Body:
     """The typed body of a stored event. Raises UnknownEvent where this release cannot read it."""
-    decode = _DECODERS.get(recorded.type)
-    if decode is None or recorded.meta.get("dataschema", 1) > EVENTS[recorded.type].version:
-        raise UnknownEvent(f"no {recorded.type} of schema version {recorded.meta.get('dataschema', 1)} is known here")
+    key = recorded.type, recorded.meta.get("dataschema", 1)
+    decode = _DECODERS.get(key)
+    if decode is None:
+        raise UnknownEvent(f"no {key[0]} of schema version {key[1]} is known here")
     try:
-        return decode(recorded.data)
+        body = decode(recorded.data)
+        return upcast(*key, body) if key in OLDER else body
     except msgspec.DecodeError:
         raise UnknownEvent(f"the stored {recorded.type} does not fit its schema") from None
-
-
-def business_at(occurred_at: datetime, meta: dict[str, Any], body: Any) -> datetime:
-    """The instant by which figures date an event, in UTC.
-
-    It is the body's `effective_at` where there is one, else occurred_at; of an event known to the day only, the last
-    microsecond of that day in the event's own offset, so that it sorts after the timed events of the day.
-    """
-    at: datetime = getattr(body, "effective_at", None) or occurred_at
-    if meta.get("timeprecision") != "day":
-        return at.astimezone(UTC)
-    own = at if at is not occurred_at or "time" not in meta else msgspec.convert(meta["time"], datetime)
-    return own.replace(hour=23, minute=59, second=59, microsecond=999_999).astimezone(UTC)
-
-
-def order_key(occurred_at: datetime, meta: dict[str, Any], type_name: str, body: Any) -> tuple[int, int, str, int]:
-    """Where an event stands among those of its stream; equal keys go by version.
-
-    (business_at in µs since 1970, 1 where `sequence` is missing, `sequence` with digits padded to 20, rank of the type).
-    """
-    at = occurred_at
-    if meta.get("timeprecision") == "day" or getattr(body, "effective_at", None) is not None:
-        at = business_at(occurred_at, meta, body)
-    sequence: str = meta.get("sequence", "")
-    if sequence.isdigit() and sequence.isascii():
-        sequence = sequence.zfill(20)
-    return (at - _EPOCH) // _MICROSECOND, 0 if "sequence" in meta else 1, sequence, EVENTS[type_name].rank

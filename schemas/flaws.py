@@ -13,6 +13,8 @@ import msgspec
 
 from schemas import codec
 from schemas.events import EVENTS, ID_PATTERN
+from schemas.events.fields import SOURCE_PATTERN
+from schemas.meaning import flaws_of_meaning
 
 CATALOGUE = "/schemas"
 """Where lifecycle lists the event types it knows."""
@@ -20,7 +22,7 @@ MAX_FLAWS = 50
 
 _PATTERNS = {
     ID_PATTERN: "may hold only letters and digits of ASCII and . _ : -",
-    codec.SOURCE_PATTERN: "is not a URI-reference",
+    SOURCE_PATTERN: "is not a URI-reference",
     codec.TIME_PATTERN: "is not an RFC 3339 date-time with an offset",
 }
 _NOUNS = {
@@ -48,7 +50,7 @@ def flaws_of(document: Any, now: datetime) -> list[Flaw]:
 
 def _all_flaws(document: dict[str, Any], now: datetime) -> Iterator[Flaw]:
     name = document.get("type")
-    rule = codec.RULES.get(name) if type(name) is str else None
+    rule = codec.rule_of(document) or (codec.RULES.get(name) if type(name) is str else None)
     if name is None:
         yield "/type", f"is missing; {CATALOGUE} lists the event types."
     elif rule is None:
@@ -114,7 +116,8 @@ def _pattern_sentence(pattern: str, pointer: str) -> str:
     if pattern in _PATTERNS:
         return _PATTERNS[pattern]
     if pointer == "/subject":
-        return f"must be {pattern[1:].partition('/')[0]}/ and an id of letters and digits of ASCII and . _ : -"
+        kinds = " or ".join(f"{kind}/" for kind in pattern[2:].partition(")")[0].split("|"))
+        return f"must be {kinds} and an id of letters and digits of ASCII and . _ : -"
     if pointer == "/datacontenttype":
         return "must be application/json"
     if pointer.endswith("/amount"):
@@ -169,7 +172,7 @@ def _data_flaws(rule: codec.Rule, document: dict[str, Any]) -> Iterator[Flaw]:
     if type(data) is not dict:
         return
     try:
-        body = msgspec.convert(data, rule.event_type.body)
+        body = msgspec.convert(data, rule.body)
         size = len(msgspec.json.encode(data))
     except msgspec.ValidationError as error:
         yield _pointer_in(str(error)), "is not what the schema says."
@@ -179,7 +182,7 @@ def _data_flaws(rule: codec.Rule, document: dict[str, Any]) -> Iterator[Flaw]:
         return
     if size > codec.MAX_DATA_BYTES:
         yield "/data", f"takes more than {codec.MAX_DATA_BYTES // 1024} KiB."
-    yield from codec.flaws_of_meaning(rule, body)
+    yield from flaws_of_meaning(body)
 
 
 def pointer_of(path: list[str | int]) -> str:

@@ -6,8 +6,11 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse
 
 from schemas.events import EVENTS, data_schema
+from schemas.upcast import versions
 from services.kernel.auth import public
 from services.kernel.errors import NotFound
+
+_BODIES = {(name, version): body for name, version, body in versions()}
 
 
 def schema_router(base_url: str) -> APIRouter:
@@ -19,12 +22,12 @@ def schema_router(base_url: str) -> APIRouter:
         return {
             "types": [
                 {
-                    "type": kind.name,
-                    "version": kind.version,
-                    "stream": kind.stream_type,
-                    "schema": f"{base_url}/schemas/{kind.name}/{kind.version}",
+                    "type": name,
+                    "version": version,
+                    "streams": list(EVENTS[name].streams),
+                    "schema": f"{base_url}/schemas/{name}/{version}",
                 }
-                for kind in sorted(EVENTS.values(), key=lambda kind: kind.rank)
+                for name, version, _ in versions()
             ]
         }
 
@@ -32,9 +35,9 @@ def schema_router(base_url: str) -> APIRouter:
     async def schema(
         type: Annotated[str, Path(max_length=64)], version: Annotated[int, Path(ge=1, le=1_000)]
     ) -> JSONResponse:
-        kind = EVENTS.get(type)
-        if kind is None or kind.version != version:
+        body = _BODIES.get((type, version))
+        if body is None:
             raise NotFound("There is no such event type and version; /schemas lists them.")
-        return JSONResponse(data_schema(kind), media_type="application/schema+json")
+        return JSONResponse(data_schema(body), media_type="application/schema+json")
 
     return router

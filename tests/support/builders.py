@@ -13,6 +13,8 @@ import msgspec
 
 from schemas.codec import parse_event
 from schemas.envelope import Event, Recorded
+from schemas.events import EVENTS
+from schemas.examples import example_data
 
 SOURCE = "/tests"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -96,6 +98,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 """The `data` of one valid event per registered type, with every optional field present."""
+for _name, _kind in EVENTS.items():
+    EXAMPLES.setdefault(_name, example_data(_kind.body))
 
 
 def document(
@@ -108,12 +112,15 @@ def document(
     **attributes: Any,
 ) -> dict[str, Any]:
     """A structured CloudEvent as a sender posts it; `data` defaults to the full example of its type."""
+    kind = EVENTS.get(type_name)
+    if kind is not None and kind.version > 1:
+        attributes.setdefault("dataschema", f"/schemas/{type_name}/{kind.version}")
     return {
         "specversion": "1.0",
         "id": id or f"e-{next(_numbers)}",
         "source": SOURCE,
         "type": type_name,
-        "subject": f"lead/{lead}",
+        "subject": lead if "/" in lead else f"{kind.stream_type if kind else 'lead'}/{lead}",
         "time": at if isinstance(at, str) else at.isoformat().replace("+00:00", "Z"),
         "data": EXAMPLES[type_name] if data is None else data,
         **attributes,

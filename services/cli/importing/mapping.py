@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from schemas.codec import SOURCE_PATTERN, Rejected, parse_event
+from schemas.codec import Rejected, parse_event
+from schemas.events.fields import SOURCE_PATTERN
 from services.cli.importing import rules, values
 from services.cli.importing.lookups import Lookup
 from services.cli.importing.names import NameBook

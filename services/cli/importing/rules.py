@@ -54,6 +54,8 @@ class Rule:
         for name in ("id", "subject", "time"):
             if event[name] is None and len(reasons) == before:
                 reasons.append(Reason(f"/{name}", f"has no value in this row (event {self.name})"))
+        if EVENTS[self.type].version > 1:
+            event["dataschema"] = f"/schemas/{self.type}/{EVENTS[self.type].version}"
         if self._of_day:
             event["timeprecision"] = "day"
         for name, get in self._attributes:
@@ -107,11 +109,12 @@ def _all_cells(row: Row) -> str:
 
 
 def _subject(given: Node | None, node: Node, type_name: str, scope: Scope) -> Getter:
-    stream = EVENTS[type_name].stream_type
+    streams = EVENTS[type_name].streams
     if given is None:
-        raise node.refuse(f"needs `subject`, here or for all events: such as {stream}/{{column}}")
-    if isinstance(given.value, str) and not given.value.startswith((f"{stream}/", "{")):
-        raise given.refuse(f"must begin with `{stream}/`, the stream of a {type_name}")
+        raise node.refuse(f"needs `subject`, here or for all events: such as {streams[0]}/{{column}}")
+    if isinstance(given.value, str) and not given.value.startswith((*(f"{stream}/" for stream in streams), "{")):
+        kinds = " or ".join(f"`{stream}/`" for stream in streams)
+        raise given.refuse(f"must begin with {kinds}, the stream of a {type_name}")
     return values.compile_value(given, "subject", scope)
 
 
