@@ -58,6 +58,7 @@ class Committer:
         patience_s: float = 10.0,
     ) -> None:
         self._log = log
+        self._owned = frozenset(log.owned)
         self._deciders = deciders
         self._on_append = on_append
         self._depth = depth
@@ -241,7 +242,12 @@ class Committer:
         """Load, decide, append, answer: one round trip where every stream is cached, else two or three."""
         draft = await self._decide(connection, batch, careful)
         if draft.rows:
-            recorded_at, bases = await connection.fetchrow(_APPEND, *draft.arguments())
+            try:
+                recorded_at, bases = await connection.fetchrow(_APPEND, *draft.arguments())
+            except BaseException:
+                for stream in draft.records():  # also those that something was derived on
+                    self._cache.pop(stream, None)
+                raise
             APPEND_BATCH_EVENTS.observe(len(draft.rows))
         else:
             recorded_at, bases = None, []
@@ -262,6 +268,7 @@ class Committer:
         records = {event.stream: self._cache[event.stream] for event in events if event.stream in self._cache}
         fresh: set[str] = set()
         receipts: dict[tuple[str, str], Receipt] | None = None
+        asked: set[tuple[str, str]] = set()
         histories: dict[str, list[Recorded]] = {}
         while True:
             if wanted:
@@ -272,13 +279,22 @@ class Committer:
             if receipts is None and (fresh or careful):
                 # where a stream must be loaded, a repeated event is likely: ask for receipts too, before deciding
                 receipts = await self._load_receipts(connection, events)
-            draft = Draft(self._deciders, self._log.partitions, records, receipts or {}, histories)
+            draft = Draft(
+                self._deciders, self._log.partitions, records, receipts or {}, histories,
+                owned=self._owned, loaded=fresh | records.keys(),
+            )  # fmt: skip
             for submission in batch:
                 draft.decide(submission)
-            wanted = draft.doubted - fresh
-            if draft.unread:
+            wanted = (draft.doubted - fresh) | draft.missing
+            if wanted:
+                continue
+            unasked = [event for event in draft.derived if (event.source, event.id) not in asked]
+            if unasked:
+                receipts = (receipts or {}) | await self._load_receipts(connection, unasked)
+                asked |= {(event.source, event.id) for event in unasked}
+            elif draft.unread:
                 histories |= await self._load_histories(connection, draft.unread, records)
-            elif not wanted:
+            else:
                 return draft
 
     async def _load_streams(self, connection: Any, streams: set[str]) -> dict[str, StreamRecord]:

@@ -4,7 +4,7 @@ Source of the shape: Jérémie Chassaing's decider (initial state, decide, evolv
 systems report rather than commands, so it has three answers (normal, implied, anomalous) and a rare fourth, `Invalid`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas.envelope import Event, Recorded
@@ -18,6 +18,10 @@ class Fact(Protocol):
 
     @property
     def version(self) -> int: ...
+
+
+Histories = Mapping[str, Sequence[tuple[Event | Recorded, Any]]]
+"""By stream: its events so far in order of version, each with its fact; a stream without events may be missing."""
 
 
 class Verdict(NamedTuple):
@@ -37,7 +41,23 @@ class Decider(Protocol):
     def refuse(self, state: Any, event: Event, fact: Any) -> None:
         """Raise `Invalid` for what no order of arrival could make a fact of this stream."""
 
-    def evolve(self, state: Any, fact: Any) -> Any: ...
+    def refolds(self, state: Any, fact: Any) -> bool:
+        """Whether the fact changes how earlier ones count, so that the whole stream must be folded again."""
+
+    def check_history(self, event: Event, fact: Any, facts: Sequence[Any]) -> None:
+        """As `refuse`, for a fact that refolds: all earlier facts of its stream are at hand."""
+
+    def fold(self, facts: Iterable[Any]) -> Any:
+        """The state after all facts of a stream, given in any order."""
+
+    def evolve(self, state: Any, fact: Any) -> Any:
+        """The state after one more fact, which sorts after all before it and does not refold."""
+
+    def reads(self, event: Event, fact: Any, before: Any, facts: Sequence[Any] | None) -> set[str]:
+        """Other streams whose history `derive` needs."""
+
+    def derive(self, event: Event, fact: Any, before: Any, after: Any, histories: Histories) -> list[Event]:
+        """The events of other streams that follow from this one, with ids that follow from it alone."""
 
     def verdict(self, before: Any, after: Any, fact: Any) -> Verdict: ...
 

@@ -3,8 +3,7 @@
 Pure but for the records and receipts it is given; nothing is stored before `services.kernel.committer` sends the rows.
 """
 
-from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -111,21 +110,23 @@ class _Row(msgspec.Struct, eq=False):
 class _Working:
     """A stream while a batch is decided."""
 
-    __slots__ = ("base", "facts", "key", "partition", "state", "version")
+    __slots__ = ("base", "history", "key", "partition", "state", "version")
 
-    def __init__(self, record: StreamRecord, partition: int, facts: list[Any] | None) -> None:
+    def __init__(
+        self, record: StreamRecord, partition: int, history: list[tuple[Event | Recorded, Any]] | None
+    ) -> None:
         self.base = self.version = record.version
         self.key = record.key
         self.state = record.state
         self.partition = partition
-        self.facts = facts
-        """All facts so far as (key, version, fact); None where no event of the batch is late."""
+        self.history = history
+        """All events so far with their facts, by version; None where nothing of the batch needs them."""
 
     def snapshot(self) -> tuple[int, OrderKey, Any, list[Any] | None]:
-        return self.version, self.key, self.state, None if self.facts is None else list(self.facts)
+        return self.version, self.key, self.state, None if self.history is None else list(self.history)
 
     def restore(self, saved: tuple[int, OrderKey, Any, list[Any] | None]) -> None:
-        self.version, self.key, self.state, self.facts = saved
+        self.version, self.key, self.state, self.history = saved
 
 
 class Draft:
@@ -134,12 +135,16 @@ class Draft:
     def __init__(
         self, deciders: Deciders, partitions: int, records: Mapping[str, StreamRecord],
         receipts: Mapping[tuple[str, str], Receipt], histories: Mapping[str, Iterable[Recorded]],
+        *, owned: Container[int], loaded: Container[str] | None = None,
     ) -> None:  # fmt: skip
+        """`owned`: the partitions of this placement; `loaded`: streams of which all is known that the store knows, None: all."""
         self._deciders = deciders
         self._partitions = partitions
         self._records = records
         self._receipts = receipts
         self._histories = histories
+        self._owned = owned
+        self._loaded = loaded
         self._working: dict[str, _Working] = {}
         self._fresh: dict[tuple[str, str], _Row] = {}
         self.rows: list[_Row] = []
@@ -149,6 +154,10 @@ class Draft:
         """Streams with a late event whose history was not given: decide again with it, this draft is of no use."""
         self.doubted: set[str] = set()
         """Streams whose state was the reason of a refusal: it must be the store's word, not an old memory."""
+        self.missing: set[str] = set()
+        """Streams that something is derived on, and that were not loaded: decide again with them."""
+        self.derived: list[Event] = []
+        """What follows from the events of the batch: it may be stored already, so its receipts must be asked for."""
 
     def decide(self, submission: Submission) -> None:
         """Accept the submission into the batch, or refuse it; either is delivered once the batch is committed."""
@@ -164,12 +173,14 @@ class Draft:
                     number += 1
                     continue
                 working = self._stream(event.stream)
-                if event.stream not in saved and submission.size > 1:
+                if event.stream not in saved:
                     saved[event.stream] = working.snapshot()
-                row = self._judge(working, event, submission.strict)
+                row, following = self._judge(working, event, submission.strict)
                 rows.append(row)
                 outcome.append(row)
                 self._fresh[event.source, event.id] = row
+                for derived in following:
+                    self._follow(derived, rows, saved)
                 number += 1
         except SalescycleError as refusal:
             for row in rows:
@@ -216,15 +227,35 @@ class Draft:
         if working is None:
             decider = decider_of(self._deciders, stream)
             record = self._records.get(stream) or StreamRecord(0, (-(2**62), 0, "", 0), decider.unknown)
-            facts = None
+            history: list[tuple[Event | Recorded, Any]] | None = None
             if stream in self._histories:
-                stored = [decider.fact(event, event.version) for event in self._histories[stream]]
-                facts = sorted((fact.key, fact.version, fact) for fact in stored)
-            working = self._working[stream] = _Working(record, partition_of(stream, self._partitions), facts)
+                history = [(event, decider.fact(event, event.version)) for event in self._histories[stream]]
+            working = self._working[stream] = _Working(record, partition_of(stream, self._partitions), history)
         return working
 
-    def _judge(self, working: _Working, event: Event, strict: bool) -> _Row:
-        """Decide one event on its stream. Raises a refusal and leaves the stream as it was, or moves it on."""
+    def _follow(self, event: Event, rows: list[_Row], saved: dict[str, Any]) -> None:
+        """Append what was derived, and what is derived from it in turn; what is stored already stays as it is."""
+        if partition_of(event.stream, self._partitions) not in self._owned:
+            return  # another placement: a reader of the log derives it there
+        self.derived.append(event)
+        if self._loaded is not None and event.stream not in self._loaded:
+            self.missing.add(event.stream)
+        if self._known(event) is not None:
+            return
+        working = self._stream(event.stream)
+        if event.stream not in saved:
+            saved[event.stream] = working.snapshot()
+        row, following = self._judge(working, event, strict=False, posted=False)
+        rows.append(row)
+        self._fresh[event.source, event.id] = row
+        for derived in following:
+            self._follow(derived, rows, saved)
+
+    def _judge(self, working: _Working, event: Event, strict: bool, posted: bool = True) -> tuple[_Row, list[Event]]:
+        """Decide one event on its stream: its row, and the events that follow from it.
+
+        Raises a refusal and leaves the stream as it was, or moves it on. What was derived is not `posted`: it is a fact.
+        """
         if event.expected_version is not None and event.expected_version != working.version:
             raise VersionConflict(
                 f"the stream is at version {working.version}, version {event.expected_version} was expected",
@@ -233,30 +264,53 @@ class Draft:
         decider = decider_of(self._deciders, event.stream)
         version = working.version + 1
         fact = decider.fact(event, version)
-        decider.refuse(working.state, event, fact)
-        if fact.key < working.key and working.facts is None:
-            self.unread.add(event.stream)
-        if fact.key < working.key and working.facts is not None:
-            facts = list(working.facts)
-            insort(facts, (fact.key, version, fact))
-            state = decider.unknown
-            for _, _, each in facts:
-                state = decider.evolve(state, each)
+        before = working.state
+        if posted:
+            decider.refuse(before, event, fact)
+        history = working.history
+        if fact.key < working.key or decider.refolds(before, fact):
+            if history is None:
+                self.unread.add(event.stream)
+                state = decider.evolve(before, fact)
+            else:
+                facts = [each for _, each in history]
+                decider.check_history(event, fact, facts)
+                state = decider.fold((*facts, fact))
         else:
-            state = decider.evolve(working.state, fact)
-        implied, anomaly = decider.verdict(working.state, state, fact)
+            state = decider.evolve(before, fact)
+        implied, anomaly = decider.verdict(before, state, fact)
         if strict and (implied or anomaly):
             raise IllegalTransition(
                 f"{event.type} is not a normal step from here: {anomaly or 'it implies ' + ', '.join(implied)}",
-                state=decider.summary(working.state),
-                normal_next=decider.normal_next(working.state),
+                state=decider.summary(before),
+                normal_next=decider.normal_next(before),
             )
-        if working.facts is not None:
-            insort(working.facts, (fact.key, version, fact))
+        following = self._following(decider, event, fact, before, state, history)
+        if history is not None:
+            history.append((event, fact))
         working.version = version
         working.key = max(working.key, fact.key)
         working.state = state
-        return _Row(event, version, working.partition, implied, anomaly)
+        return _Row(event, version, working.partition, implied, anomaly), following
+
+    def _following(
+        self, decider: Decider, event: Event, fact: Any, before: Any, state: Any, history: list[Any] | None
+    ) -> list[Event]:
+        """What follows from the event; nothing while a history that it takes is missing, since the draft is of no use then."""
+        facts = None if history is None else [each for _, each in history]
+        histories = {} if history is None else {event.stream: history}
+        for stream in decider.reads(event, fact, before, facts):
+            if partition_of(stream, self._partitions) not in self._owned:
+                continue
+            if self._loaded is not None and stream not in self._loaded:
+                self.missing.add(stream)
+            if stream not in self._histories:
+                self.unread.add(stream)
+            else:
+                histories[stream] = self._stream(stream).history or []
+        if self.unread or self.missing:
+            return []
+        return decider.derive(event, fact, before, state, histories)
 
     def arguments(self) -> list[str]:
         """The arguments of `append.sql` as array literals, every group in the order its header asks for. Needs a row."""

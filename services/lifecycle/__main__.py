@@ -15,6 +15,7 @@ from services.kernel.placements import Placements
 from services.kernel.run import run, serve_until_stopped
 from services.kernel.telemetry import configure_logging
 from services.lifecycle.api import lifecycle
+from services.lifecycle.domain.attributes import attribute_deciders
 from services.lifecycle.domain.lead import LeadDecider
 from services.lifecycle.pipelines import load_pipelines
 from services.lifecycle.settings import SCHEMA, Settings
@@ -30,7 +31,7 @@ async def main() -> None:
     base_url = settings.lifecycle.base_url
     placements = await Placements.open(
         schema=SCHEMA, partitions=settings.log.partitions, places=settings.log.placements, postgres=settings.postgres,
-        kafka=settings.kafka, topic=settings.kafka.events_topic, deciders={"lead": LeadDecider(pipelines)}, base_url=base_url,
+        kafka=settings.kafka, topic=settings.kafka.events_topic, deciders={"lead": LeadDecider(pipelines), **attribute_deciders()}, base_url=base_url,
         owner=f"{socket.gethostname()}:{os.getpid()}:{random_token(4)}", committer_depth=settings.committer_depth,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from schemas.pipeline_files import read_pipelines
 from schemas.pipelines import PipelineError, Pipelines
 from services.kernel.configuration import Misconfigured, read_documents
 
@@ -9,6 +10,6 @@ from services.kernel.configuration import Misconfigured, read_documents
 def load_pipelines(folder: Path) -> Pipelines:
     """Raises Misconfigured where the folder cannot be read, or a pipeline in it cannot be used."""
     try:
-        return Pipelines.parse(read_documents(folder, ".yaml"))
+        return read_pipelines(read_documents(folder, ".yaml"))
     except PipelineError as error:
         raise Misconfigured(f"{folder}: {error}") from error

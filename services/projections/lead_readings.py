@@ -1,16 +1,16 @@
 """How read models of leads read an event: the typed fact, where it sorts, and a compact note to fold it again from."""
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from schemas.codec import UnknownEvent, body_of, business_at, order_key
+from schemas.codec import UnknownEvent, body_of
+from schemas.corrections import effective, is_correction
 from schemas.envelope import Recorded
-from schemas.events import EVENTS, LeadBody
-from schemas.lead import Fact
+from schemas.events import EVENTS, Body
+from schemas.fact import Fact, fact_of, reference
 from services.kernel.errors import Poison
-from services.projections.days import EPOCH, MICROSECOND, instant_of
+from services.projections.days import EPOCH, MICROSECOND, instant_of, micros
 from services.projections.ledger import Reading
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -25,6 +25,8 @@ class _Note(msgspec.Struct, array_like=True, gc=False):
     type: str
     schema_version: int
     data: bytes
+    ref: bytes
+    said_at: int | None
 
 
 _decode_notes = msgspec.msgpack.Decoder(list[_Note]).decode
@@ -39,7 +41,7 @@ class LeadReader:
     the event's own: that is neither decoded nor kept in the note. Of most companies' events two thirds are activities.
     """
 
-    def __init__(self, stand_ins: Mapping[str, LeadBody] | None = None) -> None:
+    def __init__(self, stand_ins: Mapping[str, Body] | None = None) -> None:
         """`effective_at` sorts an event, so a type that has it needs its own data."""
         self._stand_ins = dict(stand_ins or {})
         assert not any(hasattr(body, "effective_at") for body in self._stand_ins.values())
@@ -56,24 +58,24 @@ class LeadReader:
         body = self._stand_ins.get(kind)
         if body is not None and not meta:  # most events of all: the shortest way to what stands below
             key = ((at - EPOCH) // MICROSECOND, 1, "", self._ranks[kind])
-            note = _encode((*key, version, kind, 1, b""))
-            return Reading((key, version), Fact(key, version, kind, at, body), note)
+            ref = reference(event.source, event.id)
+            note = _encode((*key, version, kind, 1, b"", ref, None))
+            return Reading((key, version), Fact(key, version, kind, at, body, ref), note)
         try:
             if body is None:
-                body = cast(LeadBody, body_of(event))
+                body = body_of(event)
             elif schema_version > EVENTS[kind].version:
                 raise UnknownEvent(f"no {kind} of schema version {schema_version} is known here")
             else:
                 data = b""
-            key = order_key(at, meta, kind, body)
-            if "timeprecision" in meta:
-                at = business_at(at, meta, body)
+            fact = fact_of(event, version, body)
         except (UnknownEvent, ValueError, KeyError) as error:
             raise Poison(
                 f"{kind} cannot be read: {type(error).__name__}", position=event.position, stream=event.stream
             ) from error
-        note = _encode((*key, version, kind, schema_version, data))
-        return Reading((key, version), Fact(key, version, kind, at, body), note)
+        said_at = None if fact.said_at is None else micros(fact.said_at)
+        note = _encode((*fact.key, version, kind, schema_version, data, fact.ref, said_at))
+        return Reading((fact.key, version), fact, note, is_correction(body))
 
     def recall(self, notes: bytes, count: int) -> list[Reading]:
         """The readings that left these notes, one after another."""
@@ -87,6 +89,14 @@ class LeadReader:
                 partition=0, position=0, stream="", version=kept.version, type=kept.type, source="", id="", occurred_at=at,
                 recorded_at=EPOCH, data=kept.data, meta={"dataschema": kept.schema_version},
             )  # fmt: skip
-            body = cast(LeadBody, body_of(event))
+            body = body_of(event)
         key = (kept.at, kept.no_sequence, kept.sequence, kept.rank)
-        return Reading((key, kept.version), Fact(key, kept.version, kept.type, at, body), _encode(kept))
+        said_at = None if kept.said_at is None else instant_of(kept.said_at)
+        fact = Fact(key, kept.version, kept.type, at, body, kept.ref, said_at)
+        return Reading((key, kept.version), fact, _encode(kept), is_correction(body))
+
+    @staticmethod
+    def counting(readings: Sequence[Reading]) -> list[Reading]:
+        """The readings as they count: corrections resolved away, each where its corrected data put it."""
+        facts = effective(reading.item for reading in readings).facts
+        return [Reading((fact.key, fact.version), fact, b"") for fact in facts]

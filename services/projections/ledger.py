@@ -42,6 +42,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     order: Order
     item: Any
     note: bytes
+    corrects: bool = False
+    """It is about another event of the lead, and changes how that one counts."""
 
 
 class Rows(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +74,10 @@ class Fold(Protocol[State]):
         """The readings of which `notes` are the notes, `count` of them without anything between."""
         ...
 
+    def counting(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings as they count, corrections among them resolved away, sorted."""
+        ...
+
     def step(self, state: State, item: Any) -> tuple[State, Rows | None]:
         """The state after one more item, and what it did to the rows: None where it changed none."""
         ...
@@ -94,6 +100,8 @@ class LeadRecord(msgspec.Struct, Generic[State], array_like=True):
     standing: list[Standing]
     """Only those that the next event may end; the final ones lie in the ledger alone."""
     state: State
+    corrected: bool = False
+    """Some event of the lead is about another one: from then on every event folds all anew."""
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
@@ -166,12 +174,12 @@ class LeadChanges:
         state = fold.start()
         final: list[Row] = []
         standing: tuple[Row, ...] = ()
-        for reading in history:
+        record = self.record
+        for reading in fold.counting(history) if record.corrected else history:
             state, rows = fold.step(state, reading.item)
             if rows is not None:
                 final.extend(rows.final)
                 standing = rows.standing
-        record = self.record
         record.state = state
         record.version += 1
         record.last = history[-1].order
@@ -225,9 +233,9 @@ class LeadChanges:
 
 
 def rises(last: Order | None, arriving: Sequence[tuple[Reading, int]]) -> bool:
-    """Whether each reading sorts after the one before it, the first after `last`."""
+    """Whether each reading sorts after the one before it, the first after `last`, and none is about another one."""
     for reading, _ in arriving:
-        if last is not None and reading.order <= last:
+        if reading.corrects or (last is not None and reading.order <= last):
             return False
         last = reading.order
     return True
@@ -251,6 +259,7 @@ def take_in(
     rows = {standing.row: standing for standing in known}
     for reading, recorded_at in arriving:
         insort(readings, reading, key=_order)
+        changes.record.corrected = changes.record.corrected or reading.corrects
         changes.again(fold, readings, rows, recorded_at)
         changes.notes.append(reading.note)
 

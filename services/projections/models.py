@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from schemas.pipeline_files import read_pipelines
 from schemas.pipelines import Pipelines
 from services.kernel.checkpoint import ReadModel
 from services.kernel.configuration import read_documents
@@ -21,5 +22,5 @@ def make_model(name: str, settings: KernelSettings, leads_kept: int = 50_000) ->
     """
     if name not in MODELS:
         raise NotFound(f"there is no read model {name}; there are: {', '.join(sorted(MODELS))}")
-    pipelines = Pipelines.parse(read_documents(settings.pipelines_dir, ".yaml"))
+    pipelines = read_pipelines(read_documents(settings.pipelines_dir, ".yaml"))
     return MODELS[name](pipelines, settings.reporting_zone, leads_kept)

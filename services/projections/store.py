@@ -122,7 +122,7 @@ class LedgerReadModel:
                 if event.recorded_at != recorded_before:
                     recorded_before, recorded_at = event.recorded_at, micros(event.recorded_at)
                 readings.append((read(event), recorded_at))
-            if rises(record.last, readings):
+            if not record.corrected and rises(record.last, readings):
                 changes = LeadChanges(record)
                 changes.in_order(fold, readings)
                 writes.take(lead, changes)

@@ -9,7 +9,7 @@ import asyncpg
 import uvloop
 
 from schemas.codec import parse_event
-from schemas.pipelines import Pipelines
+from schemas.pipeline_files import read_pipelines
 from schemas.wire import from_kafka, to_kafka
 from services.kernel import checkpoint, kafka, postgres
 from services.kernel.apply import Partition
@@ -91,7 +91,7 @@ async def produce(url: str, bootstrap: str, events: int, topic: str) -> dict[str
 
 
 def pipeline() -> checkpoint.ReadModel:
-    return MODELS["pipeline"](Pipelines.parse(read_documents(ROOT / "deploy" / "pipelines", ".yaml")), "UTC", 50_000)
+    return MODELS["pipeline"](read_pipelines(read_documents(ROOT / "deploy" / "pipelines", ".yaml")), "UTC", 50_000)
 
 
 async def _pool(url: str) -> asyncpg.Pool:

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from schemas.envelope import Event, Recorded
-from schemas.pipelines import Pipelines
+from schemas.pipeline_files import read_pipelines
 from schemas.wire import from_kafka
 from services.kernel import kafka
 from services.kernel.committer import Committer
@@ -18,15 +18,17 @@ from services.kernel.draft import Appended
 from services.kernel.errors import SalescycleError, Unavailable
 from services.kernel.log import Log, lay_out
 from services.kernel.migrate import LOG, migrate
+from services.kernel.partition import partition_of
 from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings
 from services.kernel.wakeup import Heads
+from services.lifecycle.domain.attributes import attribute_deciders
 from services.lifecycle.domain.lead import LeadDecider
 from tests.support import builders
 from tests.support.builders import eur
 
-PIPELINES = Pipelines.parse(
+PIPELINES = read_pipelines(
     {
         "six-phase.yaml": """
             {name: six-phase, version: 1, default: true, stages: [
@@ -60,9 +62,8 @@ def event(
     **attributes: Any,
 ) -> Event:
     """An event as the door would make it, with the smallest data of its type."""
-    return builders.event(
-        type_name, lead, at=time, id=id, data=SMALLEST[type_name] if data is None else data, **attributes
-    )
+    chosen = SMALLEST.get(type_name, builders.EXAMPLES[type_name]) if data is None else data
+    return builders.event(type_name, lead, at=time, id=id, data=chosen, **attributes)
 
 
 class LeadLog:
@@ -92,8 +93,12 @@ class LeadLog:
             found += page
         return found
 
+    async def history(self, stream: str) -> list[Recorded]:
+        return await self.log.read_stream(partition_of(stream, self.log.partitions), stream, 0, 1_000)
+
     async def state(self, lead: str) -> dict[str, Any]:
-        row = await self.log.pool.fetchrow("SELECT version, state FROM stream WHERE stream = $1", f"lead/{lead}")
+        stream = lead if "/" in lead else f"lead/{lead}"
+        row = await self.log.pool.fetchrow("SELECT version, state FROM stream WHERE stream = $1", stream)
         assert row is not None
         fold: dict[str, Any] = msgspec.json.decode(row["state"])["fold"]
         return {"version": row["version"], **fold}
@@ -114,7 +119,7 @@ async def opened(url: str, *, partitions: int = 12, **options: Any) -> AsyncIter
     log = await Log.open(
         "default", url, schema="lifecycle", partitions=partitions, owned=range(partitions), pool_size=6
     )
-    committer = Committer(log, {"lead": LeadDecider(PIPELINES)}, **options)
+    committer = Committer(log, {"lead": LeadDecider(PIPELINES), **attribute_deciders()}, **options)
     await committer.start()
     try:
         yield LeadLog(url, log, committer)

@@ -13,12 +13,12 @@ import pytest
 
 from schemas.codec import parse_event
 from schemas.envelope import Event
-from schemas.lead import Lead, fold
+from schemas.lead import Lead
 from schemas.pipelines import Pipelines
 from services.kernel.decider import Verdict
 from services.kernel.errors import Flaw, Invalid
 from services.lifecycle.domain.lead import LeadDecider
-from tests.support.builders import NOW, document
+from tests.support.builders import EXAMPLES, NOW, document
 from tests.support.logs import PIPELINES, SMALLEST
 
 
@@ -26,7 +26,7 @@ def happened(
     type_name: str, day: int, *, lead: str = "L-1", data: dict[str, Any] | None = None, **attributes: Any
 ) -> Event:
     """An event at 10:00 of a day in January 2026, with the smallest data of its type."""
-    chosen = SMALLEST[type_name] if data is None else data
+    chosen = SMALLEST.get(type_name, EXAMPLES[type_name]) if data is None else data
     return parse_event(document(type_name, lead, data=chosen, at=f"2026-01-{day:02}T10:00:00Z", **attributes), NOW)
 
 
@@ -88,8 +88,7 @@ class Given:
         return list(refused.value.errors)
 
     def _fold(self, events: "list[Event] | tuple[Event, ...]") -> Lead:
-        facts = [self._decider.fact(event, version) for version, event in enumerate(events, 1)]
-        return fold(sorted(facts, key=lambda fact: (fact.key, fact.version)), self._pipelines)
+        return self._decider.fold([self._decider.fact(event, version) for version, event in enumerate(events, 1)])
 
 
 def given(*events: Event) -> Given:

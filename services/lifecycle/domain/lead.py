@@ -1,29 +1,35 @@
 """How lifecycle judges a fact about a lead: the decider of the streams `lead/<id>`.
 
-The fold itself is `schemas.lead.evolve`, the same for every reader. Here stands only what a writer needs besides: what is
+The fold itself is `schemas.lead`, the same for every reader. Here stands only what a writer needs besides: what is
 refused, what a step implied, whether it was anomalous. Pure.
 """
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
-from schemas.codec import UnknownEvent, body_of, order_key
+from schemas.codec import UnknownEvent, body_of
+from schemas.corrections import is_correction
 from schemas.envelope import Event, Recorded
-from schemas.events import LeadBody, LeadCaptured, StageEntered
-from schemas.lead import UNKNOWN_LEAD, Fact, Lead, evolve, normal_next
+from schemas.events.opportunity import LeadCaptured, LeadMerged
+from schemas.events.sales_process import PipelineMoved, StageEntered
+from schemas.events.transaction import LeadSplit
+from schemas.events.upgrade import UpgradeAccepted
+from schemas.fact import Fact, fact_of
+from schemas.lead import UNKNOWN_LEAD, Lead, evolve, fold, normal_events, state_of
 from schemas.pipelines import Pipelines
-from services.kernel.decider import Verdict
-from services.kernel.errors import Flaw, Invalid, Unavailable
+from services.kernel.decider import Histories, Verdict
+from services.kernel.errors import Flaw, IllegalTransition, Invalid, Unavailable
+from services.lifecycle.domain.corrections import refuse_misfit
+from services.lifecycle.domain.derive import Derivation
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Lead).decode
 _NORMAL = Verdict()
 
-LABELS = ("owner", "stage")
-"""What lists of leads are filtered by."""
+LABELS = ("account_id", "outcome", "owner", "person_id", "segment", "stage", "standing", "team")
+"""Fields of a lead that lists are filtered by, besides its state, its phase and whether anything of it is anomalous."""
 
 
 class LeadDecider:
@@ -33,25 +39,63 @@ class LeadDecider:
 
     def __init__(self, pipelines: Pipelines) -> None:
         self._pipelines = pipelines
+        self._derivation = Derivation(pipelines)
 
     def fact(self, event: Event | Recorded, version: int) -> Fact:
-        body = event.body if isinstance(event, Event) else _stored(event)
-        key = order_key(event.occurred_at, event.meta, event.type, body)
-        return Fact(key, version, event.type, instant(key[0]), cast("LeadBody", body))
+        return fact_of(event, version, event.body if isinstance(event, Event) else stored_body(event))
 
     def refuse(self, state: Lead, event: Event, fact: Fact) -> None:
         match fact.body:
             case LeadCaptured(pipeline=name) if name is not None and self._pipelines.get(name) is None:
                 known = ", ".join(self._pipelines.names())
-                raise _invalid("/data/pipeline", f"there is no such pipeline; there are: {known}")
+                raise invalid("/data/pipeline", f"there is no such pipeline; there are: {known}")
             case LeadCaptured(origin=origin, referrer_lead_id=referrer) if event.stream in (
                 f"lead/{origin.lead_id if origin else ''}",
                 f"lead/{referrer or ''}",
             ):
-                raise _invalid("/data", "a lead cannot come from itself")
+                raise invalid("/data", "a lead cannot come from itself")
+            case LeadMerged(absorbed_lead_id=other) | UpgradeAccepted(new_lead_id=other) if (
+                event.stream == f"lead/{other}"
+            ):
+                raise invalid("/data", "names the lead itself")
+            case LeadSplit(new_lead_ids=others) if event.stream.removeprefix("lead/") in others:
+                raise invalid("/data/new_lead_ids", "names the lead itself")
             case StageEntered(stage=stage) if not self._may_have(state, stage):
-                stages = ", ".join(each.name for each in self._pipelines.of(state.pipeline).stages)
-                raise _invalid("/data/stage", f"the pipeline of the lead has no such stage; it has: {stages}")
+                pipeline = self._pipelines.of(state.pipeline, state.pipeline_version)
+                stages = ", ".join(each.name for each in pipeline.stages)
+                raise invalid("/data/stage", f"the pipeline of the lead has no such stage; it has: {stages}")
+            case PipelineMoved(pipeline=name, pipeline_version=number, stage=stage):
+                self._refuse_move(name, number, stage)
+            case _:
+                pass
+        self._refuse_by_pipeline(state, fact)
+
+    def _refuse_move(self, name: str, number: int, stage: str) -> None:
+        pipeline = self._pipelines.get(name, number)
+        if pipeline is None:
+            known = ", ".join(f"{each.name} {each.version}" for each in self._pipelines.all())
+            raise invalid("/data/pipeline", f"there is no such pipeline and version; there are: {known}")
+        if pipeline.stage(stage) is None:
+            stages = ", ".join(each.name for each in pipeline.stages)
+            raise invalid("/data/stage", f"that pipeline has no such stage; it has: {stages}")
+
+    def _refuse_by_pipeline(self, state: Lead, fact: Fact) -> None:
+        """What this company has tightened: `refuse` in the lead's pipeline."""
+        pipeline = self._pipelines.of(state.pipeline, state.pipeline_version)
+        if pipeline.refuse and pipeline.refuses(fact.type, where := state_of(state)):
+            raise IllegalTransition(
+                f"the pipeline {pipeline.name} refuses {fact.type} in the state {where}",
+                state=self.summary(state), normal_next=self.normal_next(state),
+            )  # fmt: skip
+
+    def refolds(self, state: Lead, fact: Fact) -> bool:
+        return state.corrections > 0 or is_correction(fact.body)
+
+    def check_history(self, event: Event, fact: Fact, facts: Sequence[Fact]) -> None:
+        refuse_misfit(fact, facts)
+
+    def fold(self, facts: Iterable[Fact]) -> Lead:
+        return fold(facts, self._pipelines)
 
     def evolve(self, state: Lead, fact: Fact) -> Lead:
         return evolve(state, fact, self._pipelines)
@@ -63,14 +107,25 @@ class LeadDecider:
         reason = next((each.reason for each in after.anomalies if each.version == fact.version), None)
         return Verdict(implied, reason)
 
+    def reads(self, event: Event, fact: Fact, before: Lead, facts: Sequence[Fact] | None) -> set[str]:
+        return self._derivation.reads(event, fact, before, facts)
+
+    def derive(self, event: Event, fact: Fact, before: Lead, after: Lead, histories: Histories) -> list[Event]:
+        return self._derivation.derive(event, fact, before, after, histories)
+
     def normal_next(self, state: Lead) -> list[str]:
-        return normal_next(state)
+        return normal_events(state)
 
     def summary(self, state: Lead) -> dict[str, Any]:
         return {"phase": state.phase, "stage": state.stage, "outcome": state.outcome, "pipeline": state.pipeline}
 
     def labels(self, state: Lead) -> tuple[str, ...]:
-        return tuple(f"{name}={value}" for name in LABELS if (value := getattr(state, name)) is not None)
+        labels = [f"{name}={value}" for name in LABELS if (value := getattr(state, name)) is not None]
+        labels.append(f"phase={state.shown_phase}")
+        labels.append(f"pipeline={state.pipeline}")
+        if state.anomaly_count:
+            labels.append("anomalous=true")
+        return tuple(sorted(labels))
 
     def encode(self, state: Lead) -> bytes:
         return _encode(state)
@@ -80,22 +135,18 @@ class LeadDecider:
 
     def _may_have(self, state: Lead, stage: str) -> bool:
         """Until a capture has said which pipeline the lead follows, any pipeline's stage may turn out to be its own."""
-        if state.phase is None or "LeadCaptured" in state.implied:
+        if state.captured_at is None or "LeadCaptured" in state.implied:
             return self._pipelines.knows_stage(stage)
-        return self._pipelines.of(state.pipeline).stage(stage) is not None
+        return self._pipelines.of(state.pipeline, state.pipeline_version).stage(stage) is not None
 
 
-def _stored(event: Recorded) -> Any:
+def stored_body(event: Recorded) -> Any:
+    """The typed body of a stored event. Raises Unavailable where a newer release wrote it."""
     try:
         return body_of(event)
     except UnknownEvent:
-        raise Unavailable("another release wrote this lead; it is safe to send the event again") from None
+        raise Unavailable("another release wrote this stream; it is safe to send the event again") from None
 
 
-def instant(business_at_us: int) -> datetime:
-    """The UTC instant of µs since 1970."""
-    return _EPOCH + timedelta(microseconds=business_at_us)
-
-
-def _invalid(pointer: str, detail: str) -> Invalid:
+def invalid(pointer: str, detail: str) -> Invalid:
     return Invalid(detail, errors=[Flaw(pointer, detail)])

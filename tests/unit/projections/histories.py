@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.codec import body_of, business_at, order_key
+from schemas.codec import body_of
 from schemas.envelope import Recorded
-from schemas.lead import UNKNOWN_LEAD, Fact, evolve
-from schemas.pipelines import Pipelines
+from schemas.fact import Fact, fact_of
+from schemas.lead import at_instant
+from schemas.pipeline_files import read_pipelines
 
 SIX_PHASE = """
 name: six-phase
@@ -32,7 +33,7 @@ stages:
   - {name: prospecting, phase: opportunity}
   - {name: engaging, phase: sales_process}
 """
-PIPELINES = Pipelines.parse({"six-phase.yaml": SIX_PHASE, "short.yaml": SHORT})
+PIPELINES = read_pipelines({"six-phase.yaml": SIX_PHASE, "short.yaml": SHORT})
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -101,22 +102,17 @@ def standing(
     """The oracle: (stage, phase, outcome, <group_by>, currency) -> count and sum."""
     leads: dict[str, list[Fact]] = {}
     for event in events:
-        body: Any = body_of(event)
-        at = business_at(event.occurred_at, event.meta, body)
-        if at < as_of and (known_at is None or event.recorded_at < known_at):
-            key = order_key(event.occurred_at, event.meta, event.type, body)
-            leads.setdefault(event.stream, []).append(
-                Fact(key=key, version=event.version, type=event.type, at=at, body=body)
-            )
+        if known_at is None or event.recorded_at < known_at:
+            leads.setdefault(event.stream, []).append(fact_of(event, event.version, body_of(event)))
     counted: dict[Group, Counted] = {}
     for facts in leads.values():
-        lead = UNKNOWN_LEAD
-        for fact in sorted(facts, key=lambda fact: (fact.key, fact.version)):
-            lead = evolve(lead, fact, PIPELINES)
+        lead = at_instant(facts, as_of, PIPELINES)
+        if lead.phase in (None, "listed") or lead.standing in ("out", "recycled", "void", "absorbed"):
+            continue
         value = lead.close_value if lead.outcome == "won" else lead.value
         group = (
             lead.stage,
-            lead.phase,
+            lead.shown_phase,
             lead.outcome,
             *(getattr(lead, name) for name in group_by),
             value and value.currency,
@@ -186,7 +182,17 @@ _KINDS: tuple[Callable[[random.Random], tuple[str, dict[str, Any]]], ...] = (
     lambda chance: ("ValueChanged", {"value": chance.choice(_MONEY)}),
     lambda chance: ("Won", {"value": chance.choice(_MONEY)}),
     lambda chance: ("Lost", {"reason": "price"}),
-)
+    lambda chance: ("Recycled", {"return_on": "2026-01-01"}),
+    lambda chance: ("Reopened", {"reason": "again"}),
+    lambda chance: ("MarketingQualified", {"criteria_version": "1"}),
+    lambda chance: ("Delivered", {}),
+    lambda chance: ("UpgradeDue", {"due_at": "2026-01-01T00:00:00Z", "basis": "own_term"}),
+    lambda chance: ("CompetitorTermRecorded", {"competitor": "Globex", "term_end": "2026-12-31"}),
+    lambda chance: chance.choice((
+        ("ContactListed", {"source_channel": "event"}), ("ContactScreened", {"result": "unfit"}), ("Voided", {"reason": "test"}),
+        ("LeadAbsorbed", {"surviving_lead_id": "L-99"}), ("LeadAssigned", {"owner": "cem"}),
+    )),
+)  # fmt: skip
 
 
 def instants(seed: int, events: Sequence[Recorded]) -> list[tuple[datetime, datetime | None]]:
