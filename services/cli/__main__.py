@@ -18,6 +18,7 @@ from services.cli import (
     keys,
     migrate,
     parked,
+    pipelines,
     rebuild,
     tail,
     topics,
@@ -43,6 +44,7 @@ commands.command()(tail.tail)
 commands.command()(verify.verify)
 commands.command()(rebuild.rebuild)
 commands.add_typer(parked.app, name="parked")
+commands.add_typer(pipelines.app, name="pipelines")
 commands.command()(apache_kafka.kafka)
 commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")
