@@ -12,13 +12,14 @@ from services.kernel.stream_state import decode_state
 from services.lifecycle.past import Instant, Kinds, moment, standing
 from services.lifecycle.stream_reads import (
     JSON,
+    LISTED,
     Cursor,
     StreamId,
     Version,
     add_history,
     listed,
 )
-from services.lifecycle.views import lead_body
+from services.lifecycle.views import LEAD_COLUMNS, Shown, lead_body, lead_shown
 
 Filter = Annotated[str | None, Query(max_length=200)]
 Phase = Literal["listed", "opportunity", "qualify", "sales_process", "transaction", "management", "upgrade"]
@@ -31,12 +32,11 @@ def leads_router(placements: Placements, kinds: Kinds, base_url: str) -> APIRout
         dependencies=[
             Depends(requires("events:read")),
             Depends(strict_query),
-            Depends(answers("application/json", "application/cloudevents+json")),
         ],
     )
 
     @router.get(
-        "/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=JSON
+        "/v1/leads", operation_id="listLeads", summary="List leads by id", response_class=Response, responses=LISTED
     )
     async def list_leads(
         request: Request,
@@ -53,7 +53,7 @@ def leads_router(placements: Placements, kinds: Kinds, base_url: str) -> APIRout
         person: Annotated[str | None, Query(max_length=200, description="Of this person")] = None,
         segment: Filter = None,
         anomalous: Annotated[
-            bool | None, Query(description="`true`: only leads of which something contradicts the rest")
+            Literal["true"] | None, Query(description="Only leads of which something contradicts the rest")
         ] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
@@ -67,15 +67,15 @@ def leads_router(placements: Placements, kinds: Kinds, base_url: str) -> APIRout
             labels.append("anomalous=true")
         kind = kinds["lead"]
 
-        def shown(row: Any) -> bytes:
+        def shown(row: Any) -> Shown:
             record = decode_state(row["state"], row["version"], kind)
-            return lead_body(row["stream"], row["partition"], record.version, record.state)
+            return lead_shown(row["stream"], row["partition"], record.version, record.state)
 
-        return await listed(request, placements, "lead", "leads", labels, limit, cursor, shown)
+        return await listed(request, placements, "lead", "leads", labels, limit, cursor, shown, LEAD_COLUMNS)
 
     @router.get(
         "/v1/leads/{id}", operation_id="getLead", summary="The state of one lead, now or at any moment",
-        response_class=Response, responses=JSON,
+        response_class=Response, responses=JSON, dependencies=[Depends(answers("application/json"))],
     )  # fmt: skip
     async def get_lead(
         id: StreamId, as_of: Instant = None, known_at: Instant = None, version: Version = None

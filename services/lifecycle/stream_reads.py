@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from schemas.wire import structured
 from services.kernel.errors import BadCursor, NotFound
-from services.kernel.http import Limit, decode_cursor, encode_cursor, next_link
+from services.kernel.http import Limit, answers, csv_lines, decode_cursor, encode_cursor, negotiate, next_link
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 from services.kernel.sql_files import sql
+from services.lifecycle.views import Shown, cells
 
 StreamId = Annotated[
     str,
@@ -31,14 +32,23 @@ JSON: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {}}, "description": "As the schema says"}
 }
 
+JSON_FORM, NDJSON, CSV = FORMS = ("application/json", "application/x-ndjson", "text/csv")
+LISTED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {form: {} for form in FORMS}, "description": "A page of the list"}
+}
+
 _encode = msgspec.json.Encoder().encode
 
 
 async def listed(
     request: Request, placements: Placements, kind: str, name: str, labels: Sequence[str], limit: int, cursor: str | None,
-    shown: Callable[[Any], bytes],
+    shown: Callable[[Any], Shown], columns: tuple[str, ...],
 ) -> Response:  # fmt: skip
-    """A page of the streams of a kind that have all labels, by id: {<name>: [...], next_cursor}."""
+    """A page of the streams of a kind that have all labels, by id: {<name>: [...], next_cursor}.
+
+    By `Accept` also one item a line (NDJSON), or a table of these columns (CSV); the next page is in `Link` always.
+    """
+    form = negotiate(request.headers.get("accept"), FORMS)
     asked = [name, *labels]
     after = _after(cursor, asked, str) or f"{kind}/"
     statement = sql("services.lifecycle.sql", "list_streams")
@@ -48,9 +58,14 @@ async def listed(
     ]
     rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
     following = encode_cursor([asked, rows[limit - 1]["stream"]]) if len(rows) > limit else None
-    items = b",".join(shown(row) for row in rows[:limit])
-    body = b'{"%b":[%b],"next_cursor":%b}' % (name.encode(), items, _encode(following))
-    return Response(body, media_type="application/json", headers=_link(request, following))
+    items = [shown(row) for row in rows[:limit]]
+    if form == CSV:
+        body = b"".join(csv_lines(columns, [cells(item, columns) for item in items]))
+    elif form == NDJSON:
+        body = b"".join(_encode(item) + b"\n" for item in items)
+    else:
+        body = _encode({name: items, "next_cursor": following})
+    return Response(body, media_type=form, headers=_link(request, following))
 
 
 def add_history(router: APIRouter, placements: Placements, base_url: str, path: str, kind: str, title: str) -> None:
@@ -58,7 +73,7 @@ def add_history(router: APIRouter, placements: Placements, base_url: str, path: 
 
     @router.get(
         f"/v1/{path}/{{id}}/events", operation_id=f"get{title}Events", summary=f"The history of one {kind}, by version",
-        response_class=Response, responses=JSON,
+        response_class=Response, responses=JSON, dependencies=[Depends(answers("application/json"))],
     )  # fmt: skip
     async def get_events(request: Request, id: StreamId, limit: Limit = 50, cursor: Cursor = None) -> Response:
         stream = f"{kind}/{id}"
@@ -76,6 +91,7 @@ def add_history(router: APIRouter, placements: Placements, base_url: str, path: 
     @router.get(
         f"/v1/{path}/{{id}}/events/{{version}}", operation_id=f"get{title}Event", summary=f"One event of one {kind}",
         response_class=Response, responses={200: {"content": {"application/cloudevents+json": {}}}},
+        dependencies=[Depends(answers("application/cloudevents+json", "application/json"))],
     )  # fmt: skip
     async def get_event(id: StreamId, version: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> Response:
         stream = f"{kind}/{id}"

@@ -1,17 +1,27 @@
-"""How streams are shown: the JSON of a lead, of an account, of a person."""
+"""How streams are shown: a lead, an account, a person, as JSON and as a row of a table."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from schemas.attributes import PERSON_DATA, Attributes
 from schemas.lead import Lead, state_of
 
+Shown = dict[str, Any]
+"""What is shown of one stream, by the names of its state."""
+
+LEAD_COLUMNS: Final = (
+    "id", "version", "state", "phase", "stage", "outcome", "standing", "pipeline", "pipeline_version", "source_channel", "owner",
+    "team", "account_id", "person_id", "region", "segment", "product", "captured_at", "qualified_at", "expected_close",
+    "closed_at", "loss_reason", "value", "close_value", "anomaly_count",
+)  # fmt: skip
+"""The columns of a list of leads as a table; money is `amount currency`."""
+
 _encode = msgspec.json.Encoder().encode
 _plain = msgspec.to_builtins
 
 
-def lead_body(stream: str, partition: int, version: int, lead: Lead) -> bytes:
+def lead_shown(stream: str, partition: int, version: int, lead: Lead) -> Shown:
     """{id, version, partition, state, phase, outcome, standing, …}: the fold under its own names.
 
     `phase` is the one that is shown (upgrade while one is due), `state` the one of the transition table.
@@ -21,15 +31,33 @@ def lead_body(stream: str, partition: int, version: int, lead: Lead) -> bytes:
         "outcome": "open", "standing": "running", **_plain(lead), "phase": lead.shown_phase,
     }  # fmt: skip
     shown.pop("corrections", None)
-    return _encode(shown)
+    return shown
 
 
-def attributes_body(stream: str, partition: int, version: int, state: Attributes, *, person_data: bool) -> bytes:
+def lead_body(stream: str, partition: int, version: int, lead: Lead) -> bytes:
+    """The body of `GET /v1/leads/{id}`."""
+    return _encode(lead_shown(stream, partition, version, lead))
+
+
+def attributes_shown(stream: str, partition: int, version: int, state: Attributes, *, person_data: bool) -> Shown:
     """{id, version, partition, …}; person data only for who may see it."""
-    shown: dict[str, Any] = {
-        "id": stream.partition("/")[2], "version": version, "partition": partition, **_plain(state),
-    }  # fmt: skip
+    shown: Shown = {"id": stream.partition("/")[2], "version": version, "partition": partition, **_plain(state)}
     shown.pop("corrections", None)
     if not person_data and stream.startswith(("person/", "owner/")):
         shown = {name: value for name, value in shown.items() if name not in PERSON_DATA}
-    return _encode(shown)
+    return shown
+
+
+def cells(shown: Shown, columns: tuple[str, ...]) -> list[Any]:
+    """One row of a table: texts and numbers; money as `amount currency`, anything else that has parts as JSON."""
+    return [_cell(shown.get(name)) for name in columns]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return (
+            f"{value['amount']} {value['currency']}"
+            if value.keys() == {"amount", "currency"}
+            else _encode(value).decode()
+        )
+    return _encode(value).decode() if isinstance(value, list) else value

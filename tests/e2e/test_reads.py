@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from services.cli import machine
@@ -111,6 +112,15 @@ def test_leads_are_listed_by_everything_that_people_ask_for(http: httpx.Client) 
     assert listed(segment="SMB", owner="list-owner", standing="running", pipeline="six-phase") == ["R-3"]
     assert listed(owner="nobody") == []
     assert http.get("/v1/leads", params={"phase": "nowhere"}).status_code == 422
+
+    table = http.get("/v1/leads", params={"owner": "list-owner", "limit": 1}, headers={"accept": "text/csv"})
+    head, row = table.text.splitlines()
+    assert head.startswith("id,version,state,phase,stage,outcome")
+    assert row.startswith("R-3,2,opportunity,")
+    assert 'rel="next"' in table.headers["link"]
+    lines = http.get("/v1/leads", params={"owner": "list-owner"}, headers={"accept": "application/x-ndjson"})
+    assert [msgspec.json.decode(line)["id"] for line in lines.text.splitlines()] == ["R-3", "R-4"]
+    assert http.get("/v1/leads", headers={"accept": "text/xml"}).status_code == 406
 
 
 def test_an_account_and_a_person_have_a_state_and_a_history(http: httpx.Client, processes: Processes) -> None:
