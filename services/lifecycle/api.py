@@ -35,7 +35,7 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
     app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
     app.include_router(feed_router(placements, base_url, "events:read"))
     app.include_router(leads_router(placements, base_url))
-    app.include_router(schema_router(base_url))
+    app.include_router(schema_router(base_url, placements.partitions))
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
