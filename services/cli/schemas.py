@@ -20,9 +20,6 @@ from schemas.publication.state_diagram import with_generated
 from services.cli.machine import CannotStart
 from services.kernel.auth import KeyRing
 from services.kernel.placements import Placements
-from services.lifecycle.api import lifecycle
-from services.projections.api import projections
-from services.projections.settings import Settings as ProjectionsSettings
 
 app = typer.Typer(
     no_args_is_help=True, help="The published language: schemas, examples, AsyncAPI, OpenAPI, the state diagram."
@@ -37,7 +34,13 @@ _COMMAND = "salescycle schemas write"
 
 
 def documents(root: Path = ROOT) -> dict[Path, str]:
-    """Every generated file, by its path below `root`. `docs/lifecycle.md` is read for what is written by hand there."""
+    """Every generated file, by its path below `root`. `docs/lifecycle.md` is read for what is written by hand there.
+
+    Raises:
+        CannotStart: `root` is no checkout.
+    """
+    if not (root / _PAGE).is_file():
+        raise CannotStart(f"There is no {_PAGE} in {root}: run this in a checkout, whose documents it is about")
     made = {Path(f"schemas/json/{key}.json"): _json(schema) for key, schema in schema_documents().items()}
     for (name, version), example in examples().items():
         made[Path(f"schemas/golden/{key_of(name, version)}.json")] = _json(example)
@@ -66,8 +69,10 @@ def not_recorded(root: Path = ROOT) -> str:
     Raises:
         CannotStart: a schema changed in a way that stored events or subscribers could not follow.
     """
-    from schemas.publication import compatibility  # noqa: PLC0415  its judge, jsoncompat, is installed for development only
-
+    try:
+        from schemas.publication import compatibility  # noqa: PLC0415  its judge is installed for development only
+    except ModuleNotFoundError:
+        raise CannotStart("jsoncompat is missing, which is installed for development: run `make setup`") from None
     record = root / PUBLISHED
     published = compatibility.read_published(record.read_text(encoding="utf-8") if record.is_file() else "")
     schemas = schema_documents()
@@ -132,11 +137,16 @@ def _put(path: Path, text: str) -> bool:
 
 def _lifecycle_openapi() -> dict[str, Any]:
     """Routes are declared without a store: a log without primaries, a key ring without keys, and an address that no document holds."""
+    from services.lifecycle.api import lifecycle  # noqa: PLC0415  half a second that no other command should pay
+
     doors = lifecycle(Placements([], 12), KeyRing(Path("no-keys")), "http://lifecycle.example")
     return _openapi_of(doors.app)
 
 
 async def _projections_openapi() -> dict[str, Any]:
+    from services.projections.api import projections  # noqa: PLC0415  the same
+    from services.projections.settings import Settings as ProjectionsSettings  # noqa: PLC0415  the same
+
     async with projections(ProjectionsSettings(), KeyRing(Path("no-keys"))) as service:
         return _openapi_of(service)
 

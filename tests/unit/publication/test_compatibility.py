@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,15 +206,30 @@ def test_a_record_that_lost_a_line_is_no_continuation() -> None:
     assert not is_continued_by("a\nb\n", "a\nc\n")
 
 
+def lost_since_a_release(checkout: Path) -> list[str]:
+    """The release tags whose record of shapes the present one does not continue."""
+    present = (checkout / RECORD).read_text(encoding="utf-8")
+    tags = _git(checkout, "tag", "--list", "v[0-9]*").split()
+    return [tag for tag in tags if not is_continued_by(_git(checkout, "show", f"{tag}:{RECORD}"), present)]
+
+
 def test_the_record_holds_all_that_was_ever_released() -> None:
-    tags = _git("tag", "--list", "v[0-9]*").split()
-    if not tags:
-        pytest.skip("no release is tagged here, so nothing is promised yet")
-    present = (ROOT / RECORD).read_text(encoding="utf-8")
-    for tag in tags:
-        released = _git("show", f"{tag}:{RECORD}")
-        assert is_continued_by(released, present), f"{RECORD} lacks shapes of {tag}; lines are only ever appended"
+    assert lost_since_a_release(ROOT) == [], "lines are only ever appended; these releases hold others"
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+def test_a_record_that_a_release_knows_otherwise_is_found(tmp_path: Path) -> None:
+    record = tmp_path / RECORD
+    record.parent.mkdir(parents=True)
+    record.write_text("a\nb\n")
+    _git(tmp_path, "init", "--quiet")
+    _git(tmp_path, "add", RECORD)
+    _git(tmp_path, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "x")
+    _git(tmp_path, "tag", "v1.0.0")
+    record.write_text("a\nb\nc\n")
+    assert lost_since_a_release(tmp_path) == []
+    record.write_text("a\nc\n")
+    assert lost_since_a_release(tmp_path) == ["v1.0.0"]
+
+
+def _git(checkout: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, check=False).stdout
