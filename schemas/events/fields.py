@@ -27,7 +27,8 @@ def only_schema(**keywords: Any) -> Meta:
 def doc(meaning: str, example: Any = None, *, pii: bool = False) -> Meta:
     """What a field means, in which unit, and one value that it may have: it stands in the published schema."""
     examples = [] if example is None else [example]
-    return Meta(description=meaning, examples=examples or None, extra={"pii": True} if pii else None)
+    mark: dict[str, Any] = {"extra": {"pii": True}, "extra_json_schema": _PII} if pii else {}
+    return Meta(description=meaning, examples=examples or None, **mark)
 
 
 Id = Annotated[str, Meta(min_length=1, max_length=128), only_schema(pattern=ID_PATTERN)]

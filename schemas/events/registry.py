@@ -110,7 +110,7 @@ STREAM_TYPES: Final = tuple(dict.fromkeys(stream for kind in EVENTS.values() for
 FX_STREAM = re.compile(r"fx/[A-Z]{3}-[A-Z]{3}")
 
 
-def data_schema(body: type[Body]) -> dict[str, Any]:
+def data_schema(body: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the `data` of one type, complete in itself: no reference leaves the document."""
     generated = msgspec.json.schema(body)
     definitions = {name: _without_null(part) for name, part in generated["$defs"].items()}

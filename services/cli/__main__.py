@@ -20,6 +20,7 @@ from services.cli import (
     parked,
     pipelines,
     rebuild,
+    schemas,
     tail,
     topics,
     up,
@@ -49,6 +50,7 @@ commands.command()(apache_kafka.kafka)
 commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")
 commands.add_typer(keys.app, name="keys")
+commands.add_typer(schemas.app, name="schemas")
 commands.add_typer(config.app, name="config")
 
 

@@ -38,7 +38,7 @@ def build_app(placements: Placements, kinds: Kinds, keys: KeyRing, base_url: str
     app.include_router(feed_router(placements, base_url, "events:read"))
     app.include_router(leads_router(placements, kinds, base_url))
     app.include_router(parties_router(placements, kinds, base_url))
-    app.include_router(schema_router(base_url))
+    app.include_router(schema_router(base_url, placements.partitions))
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
