@@ -52,7 +52,7 @@ def from_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Document |
     document = _decoded(body, kind, *(_BATCH_LIMITS if kind == BATCH else ()))
     if not isinstance(document, list if kind == BATCH else dict):
         raise NotACloudEvent("the body is not what its content-type says")
-    return document  # type: ignore[no-any-return]
+    return document
 
 
 def binary_http(headers: Iterable[tuple[bytes, bytes]], data: Any) -> Document:

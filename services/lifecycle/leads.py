@@ -16,6 +16,7 @@ from services.kernel.http import Limit, answers, decode_cursor, encode_cursor, n
 from services.kernel.log import recorded
 from services.kernel.placements import Placements
 from services.kernel.sql_files import sql
+from services.lifecycle.lead_body import lead_body
 
 LeadId = Annotated[
     str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$", description="The lead's id, without `lead/`")
@@ -121,10 +122,7 @@ _JSON: dict[int | str, dict[str, Any]] = {
 
 
 def _lead(row: asyncpg.Record) -> bytes:
-    """{id, version, partition, …state}: the fold as it is stored, under its own name."""
-    fold: dict[str, Any] = msgspec.json.decode(row["state"])["fold"]
-    head = {"id": row["stream"].partition("/")[2], "version": row["version"], "partition": row["partition"]}
-    return _encode({**head, "outcome": "open", **fold})
+    return lead_body(row["stream"], row["partition"], row["version"], row["state"])
 
 
 def _link(request: Request, cursor: str | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from schemas import bindings, wire
 from schemas.codec import parse_event
 from tests.support.builders import NOW, document, recorded
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "specversion": "1.0",
     "type": "org.example.greeted",
     "time": "2024-02-29T23:59:59Z",

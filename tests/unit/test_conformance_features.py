@@ -31,7 +31,7 @@ def scenarios() -> Iterator[Any]:
             body, _, examples = text.partition("Examples:")
             lines = [line for line in examples.splitlines() if line.strip().startswith("|")]
             for row in rows_of(lines) if lines else [{}]:
-                filled = re.sub(r"<(\w+)>", lambda found, row=row: row[found[1]], body)  # type: ignore[misc]
+                filled = re.sub(r"<(\w+)>", lambda found, row=row: row[found[1]], body)
                 yield pytest.param(filled, id=f"{file.stem}: {filled.splitlines()[0].strip()}")
 
 
@@ -68,7 +68,7 @@ def test_a_scenario_of_the_conformance_suite(scenario: str) -> None:
     headers: list[Any] = []
     body = b""
     read: Any = None
-    then = []
+    then: list[str] = []
     for sentence, text, table in steps_of(scenario):
         match sentence:
             case "an HTTP request":
