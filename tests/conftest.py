@@ -102,6 +102,7 @@ def processes(tmp_path: Path, database: str, broker: Broker, topic: str) -> Iter
     settings = {
         "SALESCYCLE_POSTGRES__URL": database,
         "SALESCYCLE_KAFKA__EVENTS_TOPIC": topic,
+        "SALESCYCLE_KAFKA__LEADS_TOPIC": brokers.leads_topic_of(topic),
         **brokers.environment(broker),
     }
     started = Processes(tmp_path / "processes", settings)

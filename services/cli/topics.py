@@ -21,7 +21,7 @@ class Topic(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    setting: Literal["events_topic"] | None = None
+    setting: Literal["events_topic", "leads_topic"] | None = None
     partitions: int | Literal["log"] = "log"
     configuration: dict[str, str] = {}
 

@@ -20,6 +20,7 @@ from services.kernel.partition import partition_of
 from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings, PlacementSettings, PostgresSettings
+from services.kernel.states import StateTopic
 from services.kernel.submission import Appended
 from services.kernel.wakeup import Heads
 
@@ -58,9 +59,9 @@ class Placements:
     async def open(
         cls, *, schema: str, partitions: int, places: Sequence[PlacementSettings], postgres: PostgresSettings,
         kafka: KafkaSettings, topic: str, deciders: Deciders, base_url: str, owner: str,
-        committer_depth: int = 2,
+        committer_depth: int = 2, states: StateTopic | None = None,
     ) -> "Placements":  # fmt: skip
-        """Connect to every placement. Raises Unavailable or Diverged."""
+        """Connect to every placement; `states`: what is published of streams besides events. Raises Unavailable or Diverged."""
         made = []
         for name, url, owned in ranges(partitions, places, postgres):
             log = await Log.open(
@@ -70,7 +71,7 @@ class Placements:
             heads = Heads(log, channel=f"{schema}_heads")
             committer = Committer(log, deciders, on_append=heads.appended, depth=committer_depth)
             relay_pool = await create_pool(url, schema=schema, role="salescycle_relay", min_size=1, max_size=4)
-            relay = Relay(relay_pool, log, heads, kafka, topic=topic, base_url=base_url, owner=owner)
+            relay = Relay(relay_pool, log, heads, kafka, topic=topic, base_url=base_url, owner=owner, states=states)
             made.append(Placement(log, heads, committer, relay))
         return cls(made, partitions)
 

@@ -3,7 +3,8 @@
 The log is the outbox. What was published is asked of Kafka itself: on taking over, after any indefinite error, and
 whenever an acknowledged offset or the end of an idle partition is not the expected one, the relay reads the topic from the last confirmed record and goes
 on after the highest position reached without a hole. One batch is in flight per partition, so a late batch of a relay
-that was thought dead can only repeat positions, which readers drop (ADR-0005).
+that was thought dead can only repeat positions, which readers drop (ADR-0005). States of streams follow in a task of
+their own (`services.kernel.states`).
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from services.kernel.log import Log, recorded
 from services.kernel.place import Confirmed, Place, check_confirmed, find_places
 from services.kernel.settings import KafkaSettings
 from services.kernel.sql_files import sql
+from services.kernel.states import States, StateTopic
 from services.kernel.telemetry import RELAY_BACKLOG_EVENTS, RELAY_PUBLISHED
 from services.kernel.wakeup import Heads
 
@@ -36,8 +38,8 @@ LOOK_EVERY_S = 20.0
 
 WHAT_TO_DO = (
     "The log was restored to an older state, or the topic belongs to another log. Nothing is published until someone decides: "
-    "either restore the newer state of PostgreSQL; or, if the older state is to stand, delete the topic, run `salescycle topics "
-    "apply`, restart lifecycle, and rebuild every read model. `salescycle verify` shows where the two histories part."
+    "either restore the newer state of PostgreSQL; or, if the older state is to stand, delete the topic and that of the states, run "
+    "`salescycle topics apply`, restart lifecycle, and rebuild every read model. `salescycle verify` shows where the two histories part."
 )
 
 
@@ -49,6 +51,7 @@ class Relay:
 
     def __init__(
         self, pool: asyncpg.Pool, log: Log, heads: Heads, settings: KafkaSettings, *, topic: str, base_url: str, owner: str, lease_s: float = 5.0,
+        states: StateTopic | None = None,
     ) -> None:  # fmt: skip
         self._pool = pool
         self._log = log
@@ -60,6 +63,7 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
         self._confirmed: dict[int, Confirmed] = {}
         self._unwritten: set[int] = set()
+        self._states = States(pool, settings, states, log.partitions, log.owned, self._lease) if states else None
         self.diverged: str | None = None
         """Why this relay stopped for good, and what to do; None while all is well."""
         self.publishing = False
@@ -116,6 +120,8 @@ class Relay:
             asyncio.create_task(self._publish_all(), name="publish"),
             asyncio.create_task(self._keep_lease(), name="lease"),
         ]
+        if self._states:
+            tasks.append(asyncio.create_task(self._states.run(), name="states"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -146,11 +152,15 @@ class Relay:
         for partition in self._log.owned:
             acknowledged = self._confirmed.get(partition, Confirmed()).position
             RELAY_BACKLOG_EVENTS.labels(partition).set(max(0, self._heads.positions[partition] - acknowledged))
+        if self._states:
+            self._states.tell_backlog()
 
     def _forget_backlog(self) -> None:
         """Who does not publish knows no backlog: a value that stands still would be taken for one."""
         for partition in self._log.owned:
             RELAY_BACKLOG_EVENTS.remove(partition)
+        if self._states:
+            self._states.forget_backlog()
 
     async def _publish_all(self) -> None:
         await kafka.require_topic(self._settings, self._topic, self._log.partitions)
@@ -227,6 +237,8 @@ class Relay:
             self._confirmed[partition] = Confirmed(last.position, offset + count - 1, last.id)
             self._unwritten.add(partition)
             RELAY_PUBLISHED.inc(count)
+            if self._states:
+                self._states.reached(partition, last.position)
         finally:
             place.flying = False
             news.set()
@@ -254,12 +266,18 @@ class Relay:
 
     async def _find_places(self, partitions: Sequence[int]) -> dict[int, Place]:
         confirmed = {partition: self._confirmed.get(partition, Confirmed()) for partition in partitions}
-        return await find_places(self._pool, self._settings, self._topic, confirmed)
+        places = await find_places(self._pool, self._settings, self._topic, confirmed)
+        if self._states:
+            for partition, place in places.items():
+                self._states.reached(partition, place.next_position - 1)
+        return places
 
     async def _load_confirmed(self) -> None:
         self._unwritten.clear()
         rows = await self._pool.fetch("SELECT partition, position, kafka_offset, event_id FROM relay_confirmed")
         self._confirmed = {row[0]: Confirmed(row[1], row[2], row[3]) for row in rows}
+        if self._states:
+            await self._states.load()
 
     async def _write_confirmed(self) -> None:
         """Write down, behind the acknowledgements, what they said. Losing the newest costs a longer look on take-over.
@@ -268,6 +286,8 @@ class Relay:
         failover to a standby that was behind, and what would be published next belongs to another history.
         """
         await check_confirmed(self._pool, self._topic, self._confirmed)
+        if self._states:
+            await self._states.write_confirmed()
         if not self._unwritten or self._lease.epoch is None:
             return
         partitions = sorted(self._unwritten)

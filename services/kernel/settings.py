@@ -39,6 +39,8 @@ class LogSettings(Part):
 class KafkaSettings(Part):
     bootstrap: str = "127.0.0.1:7092"
     events_topic: str = "sales.lifecycle.events.v1"
+    leads_topic: str = "sales.lifecycle.leads.v1"
+    """Compacted: the current state of every lead."""
     idempotence: bool = True
     """The idempotent producer; false on the embedded broker, which cannot do it."""
     recreate_topics: bool = False

@@ -19,6 +19,10 @@ RELAY_BACKLOG_EVENTS = Gauge(
 )
 RELAY_PUBLISHED = Counter("salescycle_relay_published_events_total", "Events acknowledged by the broker")
 RELAY_BROKER_LOSSES = Counter("salescycle_relay_broker_losses_total", "Times the broker had lost acknowledged records")
+STATE_BACKLOG_EVENTS = Gauge(
+    "salescycle_state_backlog_events", "Published events whose streams' states are not published yet", ["partition"]
+)
+STATES_PUBLISHED = Counter("salescycle_states_published_total", "States of streams acknowledged by the broker")
 CONSUMER_POSITION = Gauge("salescycle_consumer_position_events", "Last applied position", ["consumer", "partition"])
 CONSUMER_LAG_EVENTS = Gauge("salescycle_consumer_lag_events", "Events behind the log's head", ["consumer", "partition"])
 CONSUMER_LAG_SECONDS = Gauge(

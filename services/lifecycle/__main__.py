@@ -13,6 +13,7 @@ from services.kernel.clock import random_token
 from services.kernel.management import Management
 from services.kernel.placements import Placements
 from services.kernel.run import run, serve_until_stopped
+from services.kernel.states import StateTopic
 from services.kernel.telemetry import configure_logging
 from services.lifecycle.across import Across
 from services.lifecycle.api import lifecycle
@@ -21,6 +22,7 @@ from services.lifecycle.domain.lead import LeadDecider
 from services.lifecycle.past import Kinds
 from services.lifecycle.pipelines import load_pipelines
 from services.lifecycle.settings import SCHEMA, Settings
+from services.lifecycle.views import body_of_lead
 
 _logger = structlog.get_logger(__name__)
 
@@ -36,6 +38,7 @@ async def main() -> None:
         schema=SCHEMA, partitions=settings.log.partitions, places=settings.log.placements, postgres=settings.postgres,
         kafka=settings.kafka, topic=settings.kafka.events_topic, deciders=kinds, base_url=base_url,
         owner=f"{socket.gethostname()}:{os.getpid()}:{random_token(4)}", committer_depth=settings.committer_depth,
+        states=StateTopic(settings.kafka.leads_topic, body_of_lead),
     )  # fmt: skip
 
     async def why_not_ready() -> str | None:

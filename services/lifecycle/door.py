@@ -1,7 +1,7 @@
 """`POST /v1/events`: the one door, as a plain ASGI endpoint inside the app, because it is the hottest path.
 
 What comes in is held to I-JSON and to the schema before anything is queued, and the answer is made from what was committed.
-A single event, a batch, and a stream of lines take the same way; only framing differs.
+A single event (structured or binary), a batch, and a stream of lines take the same way; only framing differs.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from services.kernel.http_errors import BodyTooLarge
 from services.kernel.http_request import RawHeaders, Receive, decode_json, negotiate, refused
 from services.kernel.placements import Placements
 from services.kernel.submission import Appended
+from services.lifecycle.binary_mode import document_of, is_binary
 from services.lifecycle.domain.derive import SOURCE as DERIVED
 from services.lifecycle.parties import PATHS
 
@@ -80,14 +81,16 @@ class Door:
         if kind == BATCH:
             status, extra, body = await self._batch(headers, receive, strict, atomic)
         else:
-            status, extra, body = await self._single(headers, receive, strict)
+            binary = kind == "application/json" and is_binary(headers)
+            status, extra, body = await self._single(headers, receive, strict, binary)
         extra += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": extra})
         await send({"type": "http.response.body", "body": body})
 
-    async def _single(self, headers: RawHeaders, receive: Receive, strict: bool) -> Answer:
+    async def _single(self, headers: RawHeaders, receive: Receive, strict: bool, binary: bool) -> Answer:
         precondition = _precondition(headers)
-        event = parse(await read_body(headers, receive, MAX_SINGLE_BYTES))
+        raw = await read_body(headers, receive, MAX_SINGLE_BYTES)
+        event = _parsed(document_of(headers, raw), utc_now()) if binary else parse(raw)
         if precondition is not None:
             if event.expected_version not in (None, precondition):
                 raise _flawed("/expectedversion", "differs from what the header expects")

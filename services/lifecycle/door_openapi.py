@@ -94,6 +94,7 @@ def _operation() -> dict[str, Any]:
             _header("If-Match", "Version that the stream must be at, in quotes; else 412"),
             _header("If-None-Match", "`*`: the stream must not exist yet"),
             _header("Prefer", "`handling=strict`: refuse implied and anomalous steps with 409"),
+            *(_header(f"ce-{name}", _BINARY) for name in ("specversion", "id", "source", "type", "subject", "time", "dataschema")),
             {
                 "name": "atomic", "in": "query", "required": False, "description": "A batch is stored whole or not at all",
                 "schema": {"type": "boolean", "default": False},
@@ -130,6 +131,9 @@ def _operation() -> dict[str, Any]:
             },
         },
     }  # fmt: skip
+
+
+_BINARY = "Binary mode of `application/json`: this attribute, percent-encoded; the body is the data alone; extensions likewise"
 
 
 def _header(name: str, description: str) -> dict[str, Any]:

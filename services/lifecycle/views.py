@@ -39,6 +39,20 @@ def lead_body(stream: str, partition: int, version: int, lead: Lead) -> bytes:
     return _encode(lead_shown(stream, partition, version, lead))
 
 
+class _Stored(msgspec.Struct):
+    fold: Lead
+
+
+_stored = msgspec.json.Decoder(_Stored).decode
+
+
+def body_of_lead(stream: str, partition: int, version: int, state: str) -> bytes | None:
+    """The same from a row of the store, for the state topic: `state` is its JSON text; None where the stream is no lead."""
+    if not stream.startswith("lead/"):
+        return None
+    return lead_body(stream, partition, version, _stored(state).fold)
+
+
 def attributes_shown(stream: str, partition: int, version: int, state: Attributes, *, person_data: bool) -> Shown:
     """{id, version, partition, …}; person data only for who may see it."""
     shown: Shown = {"id": stream.partition("/")[2], "version": version, "partition": partition, **_plain(state)}

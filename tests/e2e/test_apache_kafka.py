@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from services.cli import topics
 from services.cli.apache_kafka import ApacheKafka
 from services.cli.settings import ROOT
 from services.kernel.kafka import WrongTopic, partition_count
 from services.kernel.settings import KafkaSettings, KernelSettings, LogSettings
-from tests.support.brokers import create_topic
+from tests.support.brokers import create_topic, leads_topic_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -64,13 +66,28 @@ async def test_topics_are_applied_with_the_replication_that_the_settings_say(
     apache_kafka_of_three: ApacheKafka, topic: str
 ) -> None:
     kafka = KafkaSettings(
-        bootstrap=apache_kafka_of_three.bootstrap, events_topic=topic, replication_factor=3, min_insync_replicas=2
-    )
+        bootstrap=apache_kafka_of_three.bootstrap, events_topic=topic, leads_topic=leads_topic_of(topic),
+        replication_factor=3, min_insync_replicas=2,
+    )  # fmt: skip
     given = KernelSettings(kafka=kafka, log=LogSettings(partitions=5))
     file = ROOT / "deploy" / "topics.yaml"
     await topics.apply_topics(given, file)
-    (again,) = await topics.apply_topics(given, file)
-    assert again.partitions_found == 5
+    assert [again.partitions_found for again in await topics.apply_topics(given, file)] == [5, 5]
     with pytest.raises(WrongTopic):
         await topics.apply_topics(given.model_copy(update={"log": LogSettings(partitions=6)}), file)
     assert await partition_count(kafka, topic) == 5
+    assert (await configuration(kafka, topic))["cleanup.policy"] == "delete"
+    assert (await configuration(kafka, kafka.leads_topic))["cleanup.policy"] == "compact"
+    assert (await configuration(kafka, kafka.leads_topic))["min.insync.replicas"] == "2"
+
+
+async def configuration(kafka: KafkaSettings, topic: str) -> dict[str, str]:
+    """What the broker says of the topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        ((_, _, _, _, entries),) = answer.resources
+        return {entry[0]: entry[1] for entry in entries}
+    finally:
+        await admin.close()

@@ -50,6 +50,11 @@ def environment(broker: Broker) -> dict[str, str]:
     }
 
 
+def leads_topic_of(topic: str) -> str:
+    """The name of the state topic that goes with a test's topic of events."""
+    return topic.replace(".events.", ".leads.")
+
+
 async def create_topic(
     broker: Broker, topic: str, *, partitions: int = 12, replicas: int = 1, min_insync: int = 1
 ) -> None:

@@ -21,6 +21,7 @@ from services.kernel.partition import partition_of
 from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings
+from services.kernel.states import StateTopic
 from services.kernel.submission import Appended
 from services.kernel.wakeup import Heads
 from services.lifecycle.domain.attributes import attribute_deciders
@@ -137,14 +138,19 @@ async def publishing(
     owner: str = "one",
     lease_s: float = 5.0,
     settings: KafkaSettings | None = None,
+    states: StateTopic | None = None,
 ) -> AsyncIterator[Relay]:
-    """A relay of this log, as one process would run it, on a topic that an operator has made."""
+    """A relay of this log, as one process would run it, on topics that an operator has made."""
     settings = settings or broker_settings(bootstrap)
-    await kafka.ensure_topic(settings, topic, 12, {"min.insync.replicas": str(settings.min_insync_replicas)})
+    for name in [topic, *([states.name] if states else [])]:
+        await kafka.ensure_topic(settings, name, 12, {"min.insync.replicas": str(settings.min_insync_replicas)})
     heads = Heads(log.log, channel="lifecycle_heads", poll_s=0.05)
     await heads.start()
     pool = await create_pool(log.url, schema="lifecycle", role="salescycle_relay", min_size=1, max_size=4)
-    relay = Relay(pool, log.log, heads, settings, topic=topic, base_url="http://tests", owner=owner, lease_s=lease_s)
+    relay = Relay(
+        pool, log.log, heads, settings, topic=topic, base_url="http://tests", owner=owner, lease_s=lease_s,
+        states=states,
+    )  # fmt: skip
     await relay.start()
     try:
         yield relay
