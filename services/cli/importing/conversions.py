@@ -1,7 +1,7 @@
 """Texts of cells as what events hold: numbers, money, days, instants, truth values. Each raises CellRefused."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
@@ -78,14 +78,14 @@ def boolean(text: str) -> bool:
 
 
 @lru_cache(maxsize=8_192)
-def day(text: str, formats: tuple[str, ...], zone: str) -> str:
-    """A calendar day as RFC 3339 full-date. An instant is the day it falls on in `zone`."""
-    if not formats and _BARE_DATE.fullmatch(text):
-        try:
-            return date.fromisoformat(text).isoformat()
-        except ValueError:
-            raise CellRefused(f"{shown(text)} is not in the calendar") from None
-    return _moment(text, formats, zone).date().isoformat()
+def day(text: str, formats: tuple[str, ...], zone: str, shift: int = 0) -> str:
+    """A calendar day as RFC 3339 full-date, `shift` days later. An instant is the day it falls on in `zone`."""
+    try:
+        bare = not formats and _BARE_DATE.fullmatch(text)
+        found = date.fromisoformat(text) if bare else moment(text, formats, zone).date()
+        return (found + timedelta(days=shift)).isoformat()
+    except (ValueError, OverflowError):
+        raise CellRefused(f"{shown(text)} is not in the calendar") from None
 
 
 @lru_cache(maxsize=8_192)
@@ -99,11 +99,11 @@ def instant(text: str, formats: tuple[str, ...], zone: str) -> str:
     """RFC 3339 with offset; a time without one is local in `zone` (the earlier one, where a clock shows it twice)."""
     if not formats and _BARE_DATE.fullmatch(text):
         raise CellRefused(f"{shown(text)} is a date without a time of day: map it with `day`")
-    return rfc3339(_moment(text, formats, zone))
+    return rfc3339(moment(text, formats, zone))
 
 
-def _moment(text: str, formats: tuple[str, ...], zone: str) -> datetime:
-    """Aware, in `zone`."""
+def moment(text: str, formats: tuple[str, ...], zone: str) -> datetime:
+    """Aware, in `zone`; a date is its first instant there."""
     found = _read(text, formats)
     if found is None:
         expected = " or ".join(formats) if formats else "ISO 8601, such as 2026-01-31 or 2026-01-31 09:30:00"

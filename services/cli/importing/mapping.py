@@ -1,6 +1,7 @@
 """A mapping: the YAML file that says how rows become events. Read once, compiled, then applied row by row."""
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,10 +13,13 @@ from services.cli.importing.lookups import Lookup
 from services.cli.importing.names import NameBook
 from services.cli.importing.node import BadMapping, Node, parse
 from services.cli.importing.row import UNSET, CellRefused, Reason, Row
-from services.cli.importing.rules import Rule
-from services.cli.importing.scope import Defaults, Scope
+from services.cli.importing.rules import Repeated, Rule
+from services.cli.importing.scope import NEIGHBOURS, Defaults, Scope
+from services.cli.importing.series import Series
 
-KEYS: Final = ("mapping", "about", "source", "key", "subject", "input", "defaults", "values", "lookups", "events")
+KEYS: Final = (
+    "mapping", "about", "source", "key", "subject", "input", "defaults", "values", "lookups", "series", "events",
+)  # fmt: skip
 FORMAT_VERSION: Final = "1"
 
 
@@ -31,10 +35,14 @@ class Input(NamedTuple):
 
 
 class Translated(NamedTuple):
-    """The events of one row; where `reasons` is not empty, none of them may be sent."""
+    """The events of one row; where `reasons` is not empty, none of them may be sent.
+
+    `repeated` says of each event what it means that the service holds one of its id with other content.
+    """
 
     events: list[dict[str, Any]]
     reasons: list[Reason]
+    repeated: Sequence[Repeated] = ()
 
 
 class Mapping:
@@ -53,11 +61,17 @@ class Mapping:
             )
         self._scope = Scope(_defaults(parts.get("defaults")), NameBook())
         self.lookups = _lookups(parts.get("lookups"), self._scope)
+        self._scope.in_series = "series" in parts
         self._name_values(parts.get("values"))
         self.whole_row = parts["key"].text == "*"
         key = rules.key_of(parts["key"], self._scope)
         self.rules = [Rule(each, source, key, parts.get("subject"), self._scope) for each in parts["events"].items()]
         self._check_rules(parts["events"])
+        self._series = (
+            Series(parts["series"], lambda part, space: values.compile_value(part, space, self._scope))
+            if "series" in parts
+            else None
+        )
         self._scope.compile_named()
 
     @classmethod
@@ -88,8 +102,12 @@ class Mapping:
         """The events of a row, each held to the rules of the language as the service will hold it. Raises NameCollision."""
         if row.flaw is not None:
             return Translated([], [Reason("row", row.flaw)])
-        row.memo = [UNSET] * self._scope.slots
+        self._ready(row)
+        for each in (row, row.previous, row.next):
+            if each is not None:
+                each.now = now
         events: list[dict[str, Any]] = []
+        repeated: list[Repeated] = []
         reasons: list[Reason] = []
         for rule in self.rules:
             try:
@@ -107,13 +125,26 @@ class Mapping:
                 reasons += [Reason(pointer, f"{detail} ({rule.name})") for pointer, detail in rejected.errors]
             else:
                 events.append(event)
-        return Translated([] if reasons else events, reasons)
+                repeated.append(rule.repeated)
+        return Translated([], reasons) if reasons else Translated(events, reasons, repeated)
+
+    def groups(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """The rows that belong together, in their order: each alone, or the series that the mapping speaks of."""
+        if self._series is None:
+            return ([row] for row in rows)
+        return self._series.groups(rows, self._ready)
+
+    def _ready(self, row: Row) -> None:
+        if len(row.memo) != self._scope.slots:
+            row.memo = [UNSET] * self._scope.slots
 
     def _name_values(self, node: Node | None) -> None:
         named = node.members() if node is not None else {}
         for name, part in named.items():
-            if name in self.lookups or "." in name:
-                raise part.refuse("is also the name of a lookup, or holds a point: choose another name")
+            if name in self.lookups or "." in name or (self._scope.in_series and name in NEIGHBOURS):
+                raise part.refuse(
+                    "is also the name of a lookup or of a neighbour, or holds a point: choose another name"
+                )
         self._scope.define(named, lambda part, space: values.compile_value(part, space, self._scope))
 
     def _check_rules(self, node: Node) -> None:

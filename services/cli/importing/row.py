@@ -1,6 +1,7 @@
 """One row of the file on its way to events, and why a row cannot become one."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 UNSET: Final = object()
@@ -26,10 +27,11 @@ class Row:
 
     `line` is where the row begins in the file, counted from 1. `original` is what the refused file gets: the cells
     of a CSV row, the text of an NDJSON line. `flaw` is set where the line could not be read as a row at all.
-    `memo` keeps what was worked out for this row, one slot per named value and lookup.
+    `memo` keeps what was worked out for this row, one slot per named value and lookup. `previous` and `next` are its
+    neighbours where the mapping has `series`. `now` is when it is translated.
     """
 
-    __slots__ = ("cells", "flaw", "line", "memo", "original")
+    __slots__ = ("cells", "flaw", "line", "memo", "next", "now", "original", "previous")
 
     def __init__(self, line: int, original: list[str] | str, cells: dict[str, Any], flaw: str | None = None) -> None:
         self.line = line
@@ -37,10 +39,23 @@ class Row:
         self.cells = cells
         self.flaw = flaw
         self.memo: list[Any] = []
+        self.previous: Row | None = None
+        self.next: Row | None = None
+        self.now: datetime | None = None
 
 
 Getter = Callable[[Row], Any]
 """Gives a value of a row; None where there is none. May raise CellRefused."""
+
+
+def neighbour(which: str, get: Getter) -> Getter:
+    """A value of the row before (`previous`) or after (`next`) in its series; absent where there is none."""
+
+    def value(row: Row) -> Any:
+        other = row.previous if which == "previous" else row.next
+        return None if other is None else get(other)
+
+    return value
 
 
 def shown(value: object) -> str:

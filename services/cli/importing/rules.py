@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -12,10 +12,15 @@ from services.cli.importing.conditions import Condition, compile_condition
 from services.cli.importing.node import Node
 from services.cli.importing.row import CellRefused, Getter, NameCollision, Reason, Row, shown
 from services.cli.importing.scope import Scope
+from services.cli.importing.templates import template
 
-KEYS: Final = ("type", "name", "subject", "time", "when", "id", "sequence", "extensions", "data")
+KEYS: Final = ("type", "name", "subject", "time", "when", "id", "changes", "sequence", "extensions", "data")
 MAX_ID: Final = 128
 Key = Callable[[Row], str]
+
+Repeated = Literal["refused", "known", "kept"]
+"""What it means that the service holds an event of this id with other content: a flaw; no news; or that the row tells a
+fact otherwise than before, where the first telling stands."""
 
 
 class Rule:
@@ -28,10 +33,11 @@ class Rule:
         self.name = parts["name"].word() if "name" in parts else self.type
         self.source = source
         self._key = key
-        self._when: Condition | None = compile_condition(parts["when"], scope.reference) if "when" in parts else None
+        self._when: Condition | None = compile_condition(parts["when"], scope) if "when" in parts else None
         self._subject = _subject(parts.get("subject", subject), node, self.type, scope)
         self._time, self._of_day = _time(parts["time"], scope)
-        self._id = values.template(parts["id"], scope) if "id" in parts else None
+        self._id = template(parts["id"], scope) if "id" in parts else None
+        self._changes, self.repeated = _changes(parts)
         self._attributes = [(name, values.compile_value(part, name, scope)) for name, part in _attributes(parts)]
         self._data = _data(parts.get("data"), node, self.type, scope)
 
@@ -45,15 +51,12 @@ class Rule:
         before = len(reasons)
         event: dict[str, Any] = {
             "specversion": "1.0",
-            "id": self._tried("/id", self._id or self._own_id, row, reasons),
+            "id": None,
             "source": self.source,
             "type": self.type,
             "subject": self._tried("/subject", self._subject, row, reasons),
             "time": self._tried("/time", self._time, row, reasons),
         }
-        for name in ("id", "subject", "time"):
-            if event[name] is None and len(reasons) == before:
-                reasons.append(Reason(f"/{name}", f"has no value in this row (event {self.name})"))
         if EVENTS[self.type].version > 1:
             event["dataschema"] = f"/schemas/{self.type}/{EVENTS[self.type].version}"
         if self._of_day:
@@ -68,11 +71,21 @@ class Rule:
             if value is not None:
                 data[name] = value
         event["data"] = data
+        event["id"] = self._tried("/id", self._id or (lambda row: self._own_id(row, event)), row, reasons)
+        for name in ("id", "subject", "time"):
+            if event[name] is None and len(reasons) == before:
+                reasons.append(Reason(f"/{name}", f"has no value in this row (event {self.name})"))
         return event if len(reasons) == before else None
 
-    def _own_id(self, row: Row) -> str:
-        """`<key of the row>:<name of the rule>`, the same wherever the row stands in whatever file."""
+    def _own_id(self, row: Row, event: dict[str, Any]) -> str:
+        """`<key of the row>:<name of the rule>`, the same wherever the row stands in whatever file.
+
+        Where the rule says what of it changes, a digest of that follows: another value is another fact.
+        """
         text = f"{self._key(row)}:{self.name}"
+        if self._changes:
+            changing = msgspec.json.encode([event[part] for part in self._changes], order="deterministic")
+            text = f"{text}:{blake2b(changing, digest_size=6).hexdigest()}"
         if len(text) <= MAX_ID and text.isprintable():
             return text
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -92,7 +105,7 @@ def key_of(node: Node, scope: Scope) -> Key:
     """What makes a row the same row in another file: a template of columns, or `"*"` for all its cells together."""
     if node.word() == "*":
         return _all_cells
-    get = values.template(node, scope)
+    get = template(node, scope)
 
     def key(row: Row) -> str:
         found = get(row)
@@ -101,6 +114,23 @@ def key_of(node: Node, scope: Scope) -> Key:
         return str(found)
 
     return key
+
+
+def _changes(parts: dict[str, Node]) -> tuple[tuple[str, ...], Repeated]:
+    """What of an event makes it another fact, and what a repetition with other content means."""
+    node = parts.get("changes")
+    if node is None:
+        return (), "refused"
+    given = frozenset(node.words())
+    if given == {"none"}:
+        return (), "kept"
+    if "id" in parts:
+        raise node.refuse("stands beside `id`: an id of your own says already what makes the event another one")
+    if given == {"data"}:
+        return ("data",), "known"
+    if given == {"data", "time"}:
+        return ("data", "time"), "refused"
+    raise node.refuse("must be one of: none, data, [data, time]")
 
 
 def _all_cells(row: Row) -> str:

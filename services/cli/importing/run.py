@@ -1,13 +1,12 @@
 """An import from its first row to its last: read, translate, send. The command shows it, tests call it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from services.cli.importing.delivery import Delivery
-from services.cli.importing.lanes import LANES, Lanes
-from services.cli.importing.mapping import Mapping
+from services.cli.importing.lanes import LANES, Lanes, together
+from services.cli.importing.mapping import Mapping, Translated
 from services.cli.importing.reading import Source
 from services.cli.importing.refusals import Refusals
 from services.cli.importing.row import NameCollision, Reason, Row
@@ -35,11 +34,13 @@ async def send(
             for lane in range(LANES):
                 group.create_task(lanes.run(lane))
             try:
-                for row in _limited(source, limit):
-                    events = _translated(mapping, row, refusals, tally)
-                    if events:
-                        await lanes.put(row, events)
-                    if tally.rows % BREATH == 0:
+                breath = 0
+                for rows in _groups(mapping, source, limit):
+                    translated = _translated(mapping, rows, refusals, tally)
+                    if any(each.events for each in translated):
+                        await lanes.put(rows, translated)
+                    if tally.rows >= breath:
+                        breath = tally.rows + BREATH
                         await asyncio.sleep(0)
             except CannotStart as stop:
                 stopped = stop
@@ -59,15 +60,15 @@ def rehearse(
     shown: Callable[[dict[str, Any]], None],
 ) -> None:
     """Do everything but send; each event goes to `shown`. A name collision is a refusal here, so that all are found."""
-    for row in _limited(source, limit):
+    for rows in _groups(mapping, source, limit):
         try:
-            events = _translated(mapping, row, refusals, tally)
+            translated = _translated(mapping, rows, refusals, tally)
         except Collided as collided:
-            tally.rows_refused += 1
-            refusals.add(row, collided.reasons)
+            _refuse(rows, {rows.index(collided.row): collided.reasons}, refusals, tally)
             continue
-        for event in events:
-            shown(event)
+        for each in translated:
+            for event in each.events:
+                shown(event)
 
 
 class Collided(CannotStart):
@@ -75,24 +76,42 @@ class Collided(CannotStart):
 
     def __init__(self, row: Row, collision: NameCollision) -> None:
         super().__init__(f"line {row.line}: {collision}")
+        self.row = row
         self.reasons = [Reason("row", str(collision))]
 
 
-def _translated(mapping: Mapping, row: Row, refusals: Refusals, tally: Tally) -> list[dict[str, Any]]:
-    tally.rows += 1
+def _translated(mapping: Mapping, rows: list[Row], refusals: Refusals, tally: Tally) -> list[Translated]:
+    """What rows that belong together give; nothing where one of them is refused."""
+    tally.rows += len(rows)
+    translated = [_translated_row(mapping, row) for row in rows]
+    if reasons := {place: each.reasons for place, each in enumerate(translated) if each.reasons}:
+        _refuse(rows, reasons, refusals, tally)
+        return []
+    for each in translated:
+        tally.rows_silent += not each.events
+        for event in each.events:
+            tally.types[event["type"]] += 1
+    return translated
+
+
+def _translated_row(mapping: Mapping, row: Row) -> Translated:
     try:
-        events, reasons = mapping.translate(row, utc_now())
+        return mapping.translate(row, utc_now())
     except NameCollision as collision:
         raise Collided(row, collision) from None
-    if reasons:
-        tally.rows_refused += 1
-        refusals.add(row, reasons)
-    elif not events:
-        tally.rows_silent += 1
-    for event in events:
-        tally.types[event["type"]] += 1
-    return events
 
 
-def _limited(source: Source, limit: int | None) -> Iterable[Row]:
-    return islice(source.rows(), limit)
+def _refuse(rows: list[Row], reasons: dict[int, list[Reason]], refusals: Refusals, tally: Tally) -> None:
+    tally.rows_refused += len(rows)
+    for row, why in together(rows, reasons):
+        refusals.add(row, why)
+
+
+def _groups(mapping: Mapping, source: Source, limit: int | None) -> Iterator[list[Row]]:
+    """What belongs together, until `limit` rows are reached; a series is not cut."""
+    rows = 0
+    for group in mapping.groups(source.rows()):
+        yield group
+        rows += len(group)
+        if limit is not None and rows >= limit:
+            return

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from services.cli.importing.names import NameBook
 from services.cli.importing.node import Node, did_you_mean
-from services.cli.importing.row import UNSET, Getter, Row
+from services.cli.importing.row import UNSET, Getter, Row, neighbour
 
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 Piece = str | Getter
+NEIGHBOURS: Final = ("previous", "next")
+"""What a row of a series calls the rows beside it: `{previous.amount}`."""
 
 
 class Defaults:
@@ -31,6 +33,7 @@ class Scope:
         self.names = names
         self.columns: dict[str, Node] = {}
         self.slots = 0
+        self.in_series = False
         self._named: dict[str, Node] = {}
         self._lookups: dict[str, Callable[[str, Node], Getter]] = {}
         self._compiled: dict[str, Getter] = {}
@@ -51,7 +54,8 @@ class Scope:
             self.reference(name, node)
 
     def reference(self, name: str, at: Node) -> Getter:
-        """What gives the value of `{name}`: a named value, else a lookup's column, else a column of the file."""
+        """What gives the value of `{name}`: a named value, else a lookup's column, else a neighbour's value in
+        its series, else a column of the file."""
         name = name.strip()
         if name in self._compiled:
             return self._compiled[name]
@@ -63,9 +67,13 @@ class Scope:
             self._compiling.pop()
             self._compiled[name] = get
             return get
-        lookup, dot, column = name.partition(".")
-        if dot and lookup in self._lookups:
-            return self._lookups[lookup](column, at)
+        head, dot, rest = name.partition(".")
+        if dot and head in self._lookups:
+            return self._lookups[head](rest, at)
+        if dot and self.in_series and head in NEIGHBOURS:
+            if rest.partition(".")[0] in NEIGHBOURS:
+                raise at.refuse("looks further than to the next row")
+            return neighbour(head, self.reference(rest, at))
         self.columns.setdefault(name, at)
         return lambda row: row.cells.get(name)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class Tally:
     """`new` events were stored now, `known` ones were there already, `refused` ones nowhere; the rest is under way.
 
-    `anomalous` events were stored and contradict what is known of their lead. `waiting` says for what, while nothing moves.
+    `kept` of the known ones are told otherwise by the row than before; the first telling stands. `anomalous` events were stored and contradict what is known of their lead. `waiting` says for what, while nothing moves.
     """
 
     rows: int = 0
@@ -16,6 +16,7 @@ class Tally:
     rows_silent: int = 0
     new: int = 0
     known: int = 0
+    kept: int = 0
     refused: int = 0
     anomalous: int = 0
     types: Counter[str] = field(default_factory=Counter)
@@ -24,6 +25,8 @@ class Tally:
     def summary(self, seconds: float) -> str:
         """One line, for people and for tests: `8,800 rows: 24,011 new, 0 known, 0 refused …`."""
         parts = [f"{self.new:,} new, {self.known:,} known"]
+        if self.kept:
+            parts.append(f"{self.kept:,} of them told otherwise now (the first telling stands)")
         if self.anomalous:
             parts.append(f"{self.anomalous:,} contradict what is known of their lead (stored all the same)")
         if self.rows_silent:

@@ -13,8 +13,9 @@ from schemas.currency import exponent
 from services.cli.importing import conversions
 from services.cli.importing.conditions import compile_condition
 from services.cli.importing.node import Node
-from services.cli.importing.row import CellRefused, Getter, Row, shown, text_of
+from services.cli.importing.row import CellRefused, Getter, Row, shown
 from services.cli.importing.scope import Scope
+from services.cli.importing.templates import template
 
 _TEXTUAL: Final = ("alias", "unlisted", "default")
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -23,7 +24,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "integer": (*_TEXTUAL, "decimal_mark"),
     "number": (*_TEXTUAL, "decimal_mark"),
     "money": (*_TEXTUAL, "decimal_mark", "currency", "unit", "round"),
-    "day": (*_TEXTUAL, "format", "zone"),
+    "day": (*_TEXTUAL, "format", "zone", "shift_days"),
     "instant": (*_TEXTUAL, "format", "zone"),
     "boolean": _TEXTUAL,
     "raw": (),
@@ -85,32 +86,6 @@ def _scalar(node: Node, scope: Scope) -> Getter:
     return template(node, scope)
 
 
-def template(node: Node, scope: Scope) -> Getter:
-    """A text with `{references}`; absent as soon as one of them is."""
-    pieces = scope.pieces(node.word(), node)
-    if all(isinstance(piece, str) for piece in pieces):
-        constant = "".join(piece for piece in pieces if isinstance(piece, str))
-        return lambda _row: constant
-    if len(pieces) == 1:
-        (only,) = pieces
-        assert not isinstance(only, str)
-        return lambda row: None if (value := only(row)) is None else text_of(value)
-
-    def joined(row: Row) -> str | None:
-        texts = []
-        for piece in pieces:
-            if isinstance(piece, str):
-                texts.append(piece)
-                continue
-            value = piece(row)
-            if value is None:
-                return None
-            texts.append(text_of(value))
-        return "".join(texts)
-
-    return joined
-
-
 def _textual(operation: str, parts: dict[str, Node], space: str, scope: Scope) -> Getter:
     get = template(parts[operation], scope)
     if "alias" in parts:
@@ -144,7 +119,8 @@ def _conversion(operation: str, parts: dict[str, Node], space: str, scope: Scope
     zone = zone_of(parts["zone"]) if "zone" in parts else scope.defaults.zone
     if operation == "day":
         formats = tuple(parts["format"].words()) if "format" in parts else scope.defaults.day_formats
-        return lambda _row, text: conversions.day(text, formats, zone)
+        shift = _shift(parts["shift_days"]) if "shift_days" in parts else 0
+        return lambda _row, text: conversions.day(text, formats, zone, shift)
     assert operation == "instant"
     formats = tuple(parts["format"].words()) if "format" in parts else scope.defaults.instant_formats
     return lambda _row, text: conversions.instant(text, formats, zone)
@@ -170,6 +146,12 @@ def _money(parts: dict[str, Node], scope: Scope) -> Callable[[Row, str], Any]:
         return {"amount": conversions.amount(text, currency, mark, minor, rounding), "currency": currency}
 
     return money
+
+
+def _shift(node: Node) -> int:
+    if type(node.value) is not int or abs(node.value) > 366:
+        raise node.refuse("must be a whole number of days, such as -1")
+    return node.value
 
 
 def _mark(parts: dict[str, Node], scope: Scope) -> str:
@@ -198,7 +180,7 @@ def _defaulted(get: Getter, default: Getter) -> Getter:
 def _conditional(get: Getter, when: Node | None, scope: Scope) -> Getter:
     if when is None:
         return get
-    holds = compile_condition(when, scope.reference)
+    holds = compile_condition(when, scope)
     return lambda row: get(row) if holds(row) else None
 
 
