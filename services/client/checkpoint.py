@@ -73,7 +73,7 @@ class SqliteCheckpoint:
         return {partition: Place(position, event_id) for partition, position, event_id in rows}
 
     def save(self, step: Step) -> None:
-        """Move on from `step.after` to `step.place`, in the caller's transaction; the caller commits.
+        """Move on from `step.after` to `step.place`, as the first thing of the caller's transaction; the caller commits.
 
         Raises Fenced: the checkpoint is elsewhere, so another process has done this work; roll back.
         """

@@ -41,8 +41,8 @@ def subscribe(
         async with subscribe(url, key, checkpoint) as batches:
             async for batch in batches:
                 with database:                # one transaction
+                    checkpoint.save(batch)    # first: it refuses a second process of this reader
                     ...                       # what the events do
-                    checkpoint.save(batch)
 
     `topic`: read Kafka as well, for less delay and less load on the service. `types`: give only events of these types.
     `partitions`: only these (several processes may share the log so); None: all. `begin_at` says where to begin in a
@@ -86,8 +86,9 @@ class Subscription:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        saved = self._checkpoint.load()
         self._tasks = [
-            asyncio.create_task(self._run(), name="subscription"),
+            asyncio.create_task(self._run(saved), name="subscription"),
             asyncio.create_task(watch(lambda: self.lag, self._watch_s), name="watchdog of the subscription"),
         ]
         return self
@@ -134,10 +135,10 @@ class Subscription:
 
     # ---- the work behind it
 
-    async def _run(self) -> None:
+    async def _run(self, saved: Mapping[int, Place]) -> None:
         """Work until something ends it for good; the reader is told after what was read before it."""
         try:
-            await self._open()
+            await self._open(saved)
             if self._topic is None:
                 await _all(*(self._follow_feed(reading) for reading in self._readings.values()))
             else:
@@ -145,9 +146,8 @@ class Subscription:
         except Exception as error:  # noqa: BLE001  whatever it is, it belongs to who reads, not into a task that nobody awaits
             await self._queue.put(error)
 
-    async def _open(self) -> None:
+    async def _open(self, saved: Mapping[int, Place]) -> None:
         count = await self._patiently(self._feed.partitions)
-        saved = self._checkpoint.load()
         wanted = sorted(set(range(count)) if self._wanted is None else set(self._wanted))
         beyond = sorted({*wanted, *saved} - set(range(count)))
         if beyond:

@@ -11,19 +11,20 @@ from schemas.events import Money
 from schemas.events.opportunity import LeadCaptured
 from schemas.events.qualify import Qualified
 from schemas.events.transaction import Won
+from services.cli.embedded import EmbeddedPostgres
 from services.client import Answer, BlockingDoor, Door, InLog, Known, Outgoing, Refused, Stored, event, id_of
-from tests.support.logs_by_feed import whole_log
-from tests.support.processes import Processes, ServiceProcess
+from tests.support.processes import ServiceProcess
+from tests.support.started import Started, started
 
 pytestmark = pytest.mark.timeout(120)
 
 SOURCE = "/tests/kit"
 
 
-@pytest.fixture
-def lifecycle(processes: Processes) -> ServiceProcess:
-    processes.salescycle("migrate")
-    return processes.lifecycle()
+@pytest.fixture(scope="module")
+def system(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    with started(tmp_path_factory.mktemp("system"), postgres) as running:
+        yield running
 
 
 def captured(lead: str, expected_version: int | None = None) -> Outgoing:
@@ -62,14 +63,12 @@ def killed_again_and_again(process: ServiceProcess) -> Iterator[list[float]]:
         thread.join()
 
 
-async def test_kill_9_of_the_service_loses_nothing_and_doubles_nothing(
-    processes: Processes, lifecycle: ServiceProcess
-) -> None:
+async def test_kill_9_of_the_service_loses_nothing_and_doubles_nothing(system: Started) -> None:
     leads = [f"K-{n}" for n in range(4_000)]
     lines = [made(lead) for lead in leads for made in (captured, qualified)]
     answers: list[Answer] = []
-    with killed_again_and_again(lifecycle) as kills:
-        async with Door(lifecycle.url, processes.key, patience_s=60, request_timeout_s=10) as door:
+    with killed_again_and_again(system.lifecycle) as kills:
+        async with Door(system.url, system.key, patience_s=60, request_timeout_s=10) as door:
             number = 0
             answers += [answer async for answer in door.append_lines(lines)]
             while len(kills) < 4 or number < 20:
@@ -84,15 +83,15 @@ async def test_kill_9_of_the_service_loses_nothing_and_doubles_nothing(
     for answer in answers:
         assert isinstance(answer, InLog), answer
         assert places.setdefault(answer.id, (answer.partition, answer.position)) == (answer.partition, answer.position)
-    stored = [event for events in whole_log(lifecycle, processes).values() for event in events]
+    stored = [event for events in system.log().values() for event in events]
     assert len(stored) == len(places) == len(lines) + 3 * number
     assert {event["id"]: (event["partition"], event["position"]) for event in stored} == places
     assert {event["version"] for event in stored if event["id"].endswith(":q")} == {2}, "each lead keeps its order"
     assert len(kills) >= 4
 
 
-async def test_the_three_answers_and_what_makes_them(processes: Processes, lifecycle: ServiceProcess) -> None:
-    async with Door(lifecycle.url, processes.key) as door:
+async def test_the_three_answers_and_what_makes_them(system: Started) -> None:
+    async with Door(system.url, system.key) as door:
         first = await door.append(captured("L-1", expected_version=0))
         assert isinstance(first, Stored)
         again = await door.append(captured("L-1", expected_version=0))
@@ -126,10 +125,10 @@ async def test_the_three_answers_and_what_makes_them(processes: Processes, lifec
         assert [isinstance(each, Refused) for each in whole] == [True, True]
 
 
-def test_a_program_without_an_event_loop_posts_too(processes: Processes, lifecycle: ServiceProcess) -> None:
-    with BlockingDoor(lifecycle.url, processes.key) as door:
-        assert isinstance(door.append(captured("L-1")), Stored)
-        assert [type(each) for each in door.append_batch([captured("L-1"), captured("L-2")])] == [Known, Stored]
-        lines = list(door.append_lines(captured(f"L-{n}") for n in range(1, 1_200)))
-    assert [answer.id for answer in lines] == [captured(f"L-{n}").id for n in range(1, 1_200)]
+def test_a_program_without_an_event_loop_posts_too(system: Started) -> None:
+    with BlockingDoor(system.url, system.key) as door:
+        assert isinstance(door.append(captured("B-1")), Stored)
+        assert [type(each) for each in door.append_batch([captured("B-1"), captured("B-2")])] == [Known, Stored]
+        lines = list(door.append_lines(captured(f"B-{n}") for n in range(1, 1_200)))
+    assert [answer.id for answer in lines] == [captured(f"B-{n}").id for n in range(1, 1_200)]
     assert [type(each) for each in lines] == [Known, Known, *[Stored] * 1_197]

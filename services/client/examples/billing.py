@@ -133,22 +133,22 @@ def _story(number: int) -> list[tuple[str, str, str, str, str, str, str | None]]
     lead, contract, price = f"B-{number}", f"C-{number}", f"{50 + number % 40}.00"
     month = f"{1 + number % 9:02}"
     rows: list[tuple[str, str, str, str, str, str, str | None]] = [
-        (f"{contract}/sale", "sale", lead, contract, price, f"2025-{month}-03T09:00:00+01:00", "2026-12-31")
+        (f"{contract}.sale", "sale", lead, contract, price, f"2025-{month}-03T09:00:00+01:00", "2026-12-31")
     ]
     rows += [
-        (f"{contract}/payment-{n}", "payment", lead, contract, price, f"2025-{9 + n}-05T08:00:00+01:00", None)
+        (f"{contract}.payment-{n}", "payment", lead, contract, price, f"2025-{9 + n}-05T08:00:00+01:00", None)
         for n in (1, 2, 3)
     ]
     if number % 3 == 0:
-        rows.append((f"{contract}/change", "change", lead, contract, "120.00", "2026-02-01T00:00:00+01:00", None))
+        rows.append((f"{contract}.change", "change", lead, contract, "120.00", "2026-02-01T00:00:00+01:00", None))
     if number % 5 == 0:
         rows.append(
-            (f"{contract}/renewal", "renewal", lead, contract, "120.00", "2026-03-01T10:00:00+01:00", "2027-12-31")
+            (f"{contract}.renewal", "renewal", lead, contract, "120.00", "2026-03-01T10:00:00+01:00", "2027-12-31")
         )
     if number % 7 == 0:
         rows.append(
             (
-                f"{contract}/notice",
+                f"{contract}.notice",
                 "notice",
                 lead,
                 contract,

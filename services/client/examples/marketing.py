@@ -71,6 +71,7 @@ class Mirror:
     def apply(self, batch: Batch) -> None:
         """What the batch does, and where it leads to: both or neither. Raises Fenced."""
         with self.database:
+            self.checkpoint.save(batch)
             touched = {}
             for event in batch.events:
                 if event.stream.startswith(("lead/", "person/")):
@@ -79,7 +80,6 @@ class Mirror:
                     touched[event.stream] = event.recorded.version
             for stream, version in touched.items():
                 self._fold(stream, version)
-            self.checkpoint.save(batch)
 
     def _fold(self, stream: str, version: int) -> None:
         """Take all that is known of a lead or a person anew."""
