@@ -19,6 +19,7 @@ from services.cli import (
     migrate,
     parked,
     rebuild,
+    simulate,
     tail,
     topics,
     up,
@@ -39,6 +40,7 @@ commands.command()(up.reset)
 commands.command()(migrate.migrate)
 commands.command()(doctor.doctor)
 commands.command("import")(importer.import_)
+commands.command()(simulate.simulate)
 commands.command()(tail.tail)
 commands.command()(verify.verify)
 commands.command()(rebuild.rebuild)
