@@ -37,8 +37,9 @@ class Simulation:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self._company = options.company
         self.period = Period(options.start, options.months)
-        self.teller = Teller(self.period, options.company, f"{options.seed}:{options.company}:reports")
+        self.teller = Teller(self.period, self._company, f"{options.seed}:{self._company}:reports")
         self.chance = Chance("")
         days = self.period.last_day - self.period.first_day
         self.leaves_at = (self.period.first_day + int(days * LEAVES_AFTER)) * DAY + 16 * HOUR
@@ -51,16 +52,14 @@ class Simulation:
     def batches(self) -> Iterator[list[bytes]]:
         """Keyed lines, as `in_order` takes them: what the company says of itself, then one family after another."""
         options = self.options
-        self.teller.begin(f"{options.company}-0")
-        reference_events(
-            self.period, self.teller, Chance(f"{options.seed}:{options.company}:reference"), self.leaves_at
-        )
+        self.teller.begin(f"{self._company}-0")
+        reference_events(self.period, self.teller, Chance(f"{options.seed}:{self._company}:reference"), self.leaves_at)
         yield self.teller.lines()
         family = 0
         while self.leads_made < options.leads:
             family += 1
-            self.chance = Chance(f"{options.seed}:{options.company}:{family}")
-            self.teller.begin(f"{options.company}-{family}")
+            self.chance = Chance(f"{options.seed}:{self._company}:{family}")
+            self.teller.begin(f"{self._company}-{family}")
             share = (self.leads_made + self.chance.draw()) / options.leads
             channel = self.chance.of(CHANNEL)
             self.play(Beginning(self.new_id(), self._first_instant(share, channel), channel))
@@ -76,7 +75,7 @@ class Simulation:
 
     def new_id(self) -> str:
         self.leads_made += 1
-        return f"{self.options.company}-{self.leads_made}"
+        return f"{self._company}-{self.leads_made}"
 
     def joins(self, plan: LeadPlan) -> None:
         self._plans.append(plan)

@@ -42,7 +42,7 @@ def _delivered(cycle: Cycle) -> bool:
         if chance.happens(0.6):
             cycle.tell("ContractSigned", {"contract_id": id})
     cycle.tell("OrderPlaced", {**order, "value": cycle.worth((plan.close and plan.close.value) or 0)}, source="billing")
-    if not any(contract.recurring for contract in cycle.contracts.values()) and chance.happens(0.06):
+    if not any(contract.recurring for contract in cycle.contracts.values()) and chance.happens(0.15):
         cycle.wait(chance.number(1, 9))
         cycle.tell("OrderCancelled", order, source="billing")
         for contract in cycle.contracts.values():
