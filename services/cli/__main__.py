@@ -21,6 +21,7 @@ from services.cli import (
     pipelines,
     rebuild,
     schemas,
+    simulate,
     tail,
     topics,
     up,
@@ -41,6 +42,7 @@ commands.command()(up.reset)
 commands.command()(migrate.migrate)
 commands.command()(doctor.doctor)
 commands.command("import")(importer.import_)
+commands.command()(simulate.simulate)
 commands.command()(tail.tail)
 commands.command()(verify.verify)
 commands.command()(rebuild.rebuild)

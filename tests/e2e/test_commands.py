@@ -87,7 +87,7 @@ def test_a_type_that_does_not_exist_is_refused_with_the_near_one(processes: Proc
     done = processes.salescycle("tail", "--type", "stage-entered", check=False)
     assert done.returncode == 1
     assert (
-        "There is no event type stage-entered (did you mean `StageEntered`?); there are: LeadCaptured," in done.stderr
+        "There is no event type stage-entered (did you mean `StageEntered`?); there are: ContactListed," in done.stderr
     )
 
 

@@ -109,10 +109,7 @@ def _compare_stream(deciders: Deciders, events: list[Recorded], stored: tuple[in
     if stored[0] != len(events):
         return [Difference(stream, f"has {len(events)} events, but its state is of version {stored[0]}")]
     decider = decider_of(deciders, stream)
-    facts = sorted((decider.fact(event, event.version) for event in events), key=lambda fact: (fact.key, fact.version))
-    state = decider.unknown
-    for fact in facts:
-        state = decider.evolve(state, fact)
+    state = decider.fold(decider.fact(event, event.version) for event in events)
     if msgspec.json.decode(decider.encode(state)) != msgspec.json.decode(stored[1])["fold"]:
         return [Difference(stream, "folds to another state than the one that is stored")]
     return []
