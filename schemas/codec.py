@@ -19,7 +19,7 @@ import msgspec
 from schemas.envelope import LOG_ATTRIBUTES, Event, Recorded
 from schemas.events import EVENTS, Body, EventType, data_schema
 from schemas.events.fields import SOURCE_PATTERN
-from schemas.meaning import flaws_of_meaning, has_meaning
+from schemas.meaning import has_meaning, is_sound
 from schemas.upcast import OLDER, upcast, versions
 from schemas.wire import NotAnEvent, from_kafka, from_structured, structured, to_kafka
 
@@ -180,7 +180,7 @@ def _accept(document: Any, now: datetime) -> Event | None:
         return None
     body = msgspec.convert(data, rule.body)
     canonical = _canonical(data)
-    if len(canonical) > MAX_DATA_BYTES or (rule.means and next(flaws_of_meaning(body), None) is not None):
+    if len(canonical) > MAX_DATA_BYTES or (rule.means and not is_sound(body)):
         return None
     if (name, rule.version) in OLDER:
         body = upcast(name, rule.version, body)

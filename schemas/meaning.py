@@ -45,6 +45,27 @@ def flaws_of_meaning(body: Any, pointer: str = "/data") -> Iterator[Flaw]:
         yield from check(body, pointer)
 
 
+def is_sound(body: Any) -> bool:
+    """Whether `flaws_of_meaning` finds nothing, at a quarter of its cost: what the accepting path asks."""
+    kind: type[Body] = type(body)
+    if kind is Money:
+        decimals = exponent(body.currency)
+        amount: str = body.amount
+        point = amount.find(".")
+        return decimals is not None and (point < 0 or len(amount) - point - 1 <= decimals)
+    for name, _ in _parts(kind):
+        value = getattr(body, name)
+        if value is None:
+            continue
+        if type(value) is tuple:
+            if not all(map(is_sound, value)):
+                return False
+        elif not is_sound(value):
+            return False
+    check = _CHECKS.get(kind)
+    return check is None or next(check(body, ""), None) is None
+
+
 @cache
 def _parts(body: type[Body]) -> tuple[tuple[str, str], ...]:
     """(field, its name in JSON) of every field that holds a struct, or several, that could be wrong."""

@@ -119,7 +119,7 @@ class LeadAssigned(Body, frozen=True, kw_only=True):
     """Somebody is responsible for the lead from now on."""
 
     owner: Annotated[Id, doc("Who (stream `owner/<id>`).", "ana.b")]
-    role: Annotated[Role | None, doc("In which role; absent: sales.", "sales")] = None
+    role: Annotated[Role | None, doc("In which role; absent: as before, at first sales.", "sales")] = None
     team: Annotated[Name | None, doc("Team the lead goes to.", "West 2")] = None
     rule: Annotated[Code | None, doc("Rule that decided; absent: a person did.", "round-robin")] = None
 

@@ -95,7 +95,9 @@ def touched(lead: Lead, fact: Fact, body: CampaignTouched) -> Lead:
 
 
 def assigned(lead: Lead, body: LeadAssigned) -> Lead:
-    return replace(lead, owner=body.owner, owner_role=body.role or "sales", team=body.team or lead.team)
+    return replace(
+        lead, owner=body.owner, owner_role=body.role or lead.owner_role or "sales", team=body.team or lead.team
+    )
 
 
 def handed_over(lead: Lead, fact: Fact, body: HandoverAccepted | HandoverRejected) -> Lead:

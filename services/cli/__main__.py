@@ -18,6 +18,7 @@ from services.cli import (
     keys,
     migrate,
     parked,
+    pipelines,
     rebuild,
     schemas,
     tail,
@@ -44,6 +45,7 @@ commands.command()(tail.tail)
 commands.command()(verify.verify)
 commands.command()(rebuild.rebuild)
 commands.add_typer(parked.app, name="parked")
+commands.add_typer(pipelines.app, name="pipelines")
 commands.command()(apache_kafka.kafka)
 commands.command()(bench.bench)
 commands.add_typer(topics.app, name="topics")

@@ -139,7 +139,7 @@ def _lifecycle_openapi() -> dict[str, Any]:
     """Routes are declared without a store: a log without primaries, a key ring without keys, and an address that no document holds."""
     from services.lifecycle.api import lifecycle  # noqa: PLC0415  half a second that no other command should pay
 
-    doors = lifecycle(Placements([], 12), KeyRing(Path("no-keys")), "http://lifecycle.example")
+    doors = lifecycle(Placements([], 12), {}, KeyRing(Path("no-keys")), "http://lifecycle.example")
     return _openapi_of(doors.app)
 
 

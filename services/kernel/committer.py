@@ -18,11 +18,13 @@ import structlog
 from schemas.envelope import Event, Recorded
 from services.kernel import postgres
 from services.kernel.decider import Deciders, decider_of
-from services.kernel.draft import Appended, Draft, Receipt, Sink, StreamRecord, Submission, decode_state
+from services.kernel.draft import Draft
 from services.kernel.errors import Overloaded, SalescycleError, Unavailable
 from services.kernel.log import SQL, Log, recorded
 from services.kernel.partition import partition_of
 from services.kernel.sql_files import sql
+from services.kernel.stream_state import StreamRecord, decode_state
+from services.kernel.submission import Appended, Receipt, Sink, Submission
 from services.kernel.telemetry import APPEND_BATCH_EVENTS, APPEND_CONFLICTS, APPEND_RETRIES
 
 _logger = structlog.get_logger(__name__)
@@ -35,6 +37,8 @@ _PARAMETERS = ", ".join(f"CAST(CAST(${n} AS text) AS {kind}[])" for n, kind in e
 _APPEND = f"SELECT recorded_at, bases FROM append({_PARAMETERS})"
 _RETRIED_SQLSTATES = frozenset({postgres.STREAMS_MOVED, postgres.RECEIPTS_EXIST, "40001", "40P01", "55P03"})
 
+MOST_FOUND = 10_000
+"""On how many streams something may follow from one event; an owner with more open leads hands over the first of them."""
 SMALL_BATCH = 16
 """Below this, splitting what waits would only cost a second flush."""
 
@@ -269,6 +273,7 @@ class Committer:
         fresh: set[str] = set()
         receipts: dict[tuple[str, str], Receipt] | None = None
         asked: set[tuple[str, str]] = set()
+        found: dict[tuple[str, ...], list[str]] = {}
         histories: dict[str, list[Recorded]] = {}
         while True:
             if wanted:
@@ -281,12 +286,17 @@ class Committer:
                 receipts = await self._load_receipts(connection, events)
             draft = Draft(
                 self._deciders, self._log.partitions, records, receipts or {}, histories,
-                owned=self._owned, loaded=fresh | records.keys(),
+                owned=self._owned, loaded=fresh | records.keys(), found=found,
             )  # fmt: skip
             for submission in batch:
                 draft.decide(submission)
             wanted = (draft.doubted - fresh) | draft.missing
             if wanted:
+                continue
+            if draft.unsearched:
+                for labels in draft.unsearched:
+                    rows = await connection.fetch(sql(SQL, "find_streams"), list(labels), MOST_FOUND)
+                    found[labels] = [row[0] for row in rows]
                 continue
             unasked = [event for event in draft.derived if (event.source, event.id) not in asked]
             if unasked:

@@ -24,6 +24,13 @@ Histories = Mapping[str, Sequence[tuple[Event | Recorded, Any]]]
 """By stream: its events so far in order of version, each with its fact; a stream without events may be missing."""
 
 
+class Around(NamedTuple):
+    """What is known besides the event when it is asked what follows: histories by stream, and the streams that were found."""
+
+    histories: Histories
+    found: Sequence[str]
+
+
 class Verdict(NamedTuple):
     """How a step was judged: types it implies, and why it is anomalous (None = it is not)."""
 
@@ -53,10 +60,16 @@ class Decider(Protocol):
     def evolve(self, state: Any, fact: Any) -> Any:
         """The state after one more fact, which sorts after all before it and does not refold."""
 
-    def reads(self, event: Event, fact: Any, before: Any, facts: Sequence[Any] | None) -> set[str]:
-        """Other streams whose history `derive` needs."""
+    def searches(self, event: Event, fact: Any, around: Around) -> tuple[str, ...] | None:
+        """The labels that streams must all have on which something follows; None where nothing must be searched.
 
-    def derive(self, event: Event, fact: Any, before: Any, after: Any, histories: Histories) -> list[Event]:
+        `around` holds the event's own history where the fact refolds.
+        """
+
+    def reads(self, event: Event, fact: Any, before: Any, around: Around) -> set[str]:
+        """Other streams whose history `derive` needs; `around` has what was found too."""
+
+    def derive(self, event: Event, fact: Any, before: Any, after: Any, around: Around) -> list[Event]:
         """The events of other streams that follow from this one, with ids that follow from it alone."""
 
     def verdict(self, before: Any, after: Any, fact: Any) -> Verdict: ...

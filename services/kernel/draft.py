@@ -3,7 +3,7 @@
 Pure but for the records and receipts it is given; nothing is stored before `services.kernel.committer` sends the rows.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,90 +11,13 @@ import msgspec
 
 from schemas.envelope import Event, Recorded
 from services.kernel.array_text import byte_strings, numbers, optional_texts, texts
-from services.kernel.decider import Decider, Deciders, decider_of
+from services.kernel.decider import Around, Decider, Deciders, decider_of
 from services.kernel.errors import Flaw, IdempotencyMismatch, IllegalTransition, SalescycleError, VersionConflict
 from services.kernel.partition import partition_of
-
-OrderKey = tuple[int, int, str, int]
+from services.kernel.stream_state import StreamRecord, Working, encode_state
+from services.kernel.submission import Appended, Receipt, Submission
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-
-
-class StreamRecord(msgspec.Struct, frozen=True, gc=False):
-    """A stream as it stands in the store: its version, the order of its last fact, its fold."""
-
-    version: int
-    key: OrderKey
-    state: Any
-
-
-class _StoredState(msgspec.Struct):
-    key: OrderKey
-    fold: msgspec.Raw
-
-
-_decode_state = msgspec.json.Decoder(_StoredState).decode
-
-
-def decode_state(text: str, version: int, decider: Decider) -> StreamRecord:
-    stored = _decode_state(text)
-    return StreamRecord(version, stored.key, decider.decode(bytes(stored.fold)))
-
-
-def encode_state(key: OrderKey, fold: bytes) -> str:
-    return f'{{"key":{_encode(key).decode()},"fold":{fold.decode()}}}'
-
-
-class Appended(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one event. `repeated`: it was stored before, and this is the first answer again."""
-
-    source: str
-    id: str
-    stream: str
-    version: int
-    partition: int
-    position: int
-    recorded_at: datetime
-    implied: tuple[str, ...] = ()
-    anomaly: str | None = None
-    repeated: bool = False
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    digest: bytes
-    answer: Appended
-
-
-class Sink:
-    """Where the outcomes of one call are gathered: one for each submission, an answer list or an error."""
-
-    __slots__ = ("future", "outcomes", "remaining")
-
-    def __init__(self, future: Any, size: int) -> None:
-        self.future = future
-        self.outcomes: list[list[Appended] | SalescycleError | None] = [None] * size
-        self.remaining = size
-
-    def deliver(self, index: int, outcome: list[Appended] | SalescycleError) -> None:
-        if self.outcomes[index] is not None:
-            return  # told already: a connection may break after the batch was committed and answered
-        self.outcomes[index] = outcome
-        self.remaining -= 1
-        if self.remaining == 0 and not self.future.done():
-            self.future.set_result(self.outcomes)
-
-
-class Submission(msgspec.Struct, eq=False, gc=False):
-    """Events that are stored together or not at all; one event, but for an atomic batch."""
-
-    events: tuple[Event, ...]
-    strict: bool
-    sink: Sink
-    index: int
-    size: int
-
-    def deliver(self, outcome: list[Appended] | SalescycleError) -> None:
-        self.sink.deliver(self.index, outcome)
 
 
 class _Row(msgspec.Struct, eq=False):
@@ -107,28 +30,6 @@ class _Row(msgspec.Struct, eq=False):
     offset: int = 0
 
 
-class _Working:
-    """A stream while a batch is decided."""
-
-    __slots__ = ("base", "history", "key", "partition", "state", "version")
-
-    def __init__(
-        self, record: StreamRecord, partition: int, history: list[tuple[Event | Recorded, Any]] | None
-    ) -> None:
-        self.base = self.version = record.version
-        self.key = record.key
-        self.state = record.state
-        self.partition = partition
-        self.history = history
-        """All events so far with their facts, by version; None where nothing of the batch needs them."""
-
-    def snapshot(self) -> tuple[int, OrderKey, Any, list[Any] | None]:
-        return self.version, self.key, self.state, None if self.history is None else list(self.history)
-
-    def restore(self, saved: tuple[int, OrderKey, Any, list[Any] | None]) -> None:
-        self.version, self.key, self.state, self.history = saved
-
-
 class Draft:
     """One batch on its way to the store. `answers` and `rows` are complete once `decide` has seen every submission."""
 
@@ -136,8 +37,12 @@ class Draft:
         self, deciders: Deciders, partitions: int, records: Mapping[str, StreamRecord],
         receipts: Mapping[tuple[str, str], Receipt], histories: Mapping[str, Iterable[Recorded]],
         *, owned: Container[int], loaded: Container[str] | None = None,
+        found: Mapping[tuple[str, ...], Sequence[str]] | None = None,
     ) -> None:  # fmt: skip
-        """`owned`: the partitions of this placement; `loaded`: streams of which all is known that the store knows, None: all."""
+        """`owned`: the partitions of this placement; `loaded`: streams of which all is known that the store knows, None: all.
+
+        `found`: the streams that have all labels of a search.
+        """
         self._deciders = deciders
         self._partitions = partitions
         self._records = records
@@ -145,7 +50,8 @@ class Draft:
         self._histories = histories
         self._owned = owned
         self._loaded = loaded
-        self._working: dict[str, _Working] = {}
+        self._found = found or {}
+        self._working: dict[str, Working] = {}
         self._fresh: dict[tuple[str, str], _Row] = {}
         self.rows: list[_Row] = []
         self._accepted: list[tuple[Submission, list[_Row | Appended]]] = []
@@ -156,6 +62,8 @@ class Draft:
         """Streams whose state was the reason of a refusal: it must be the store's word, not an old memory."""
         self.missing: set[str] = set()
         """Streams that something is derived on, and that were not loaded: decide again with them."""
+        self.unsearched: set[tuple[str, ...]] = set()
+        """Labels by which streams must be searched before it is known what follows."""
         self.derived: list[Event] = []
         """What follows from the events of the batch: it may be stored already, so its receipts must be asked for."""
 
@@ -222,7 +130,7 @@ class Draft:
             raise IdempotencyMismatch("an event with this source and id is stored with other content")
         return receipt.answer
 
-    def _stream(self, stream: str) -> _Working:
+    def _stream(self, stream: str) -> Working:
         working = self._working.get(stream)
         if working is None:
             decider = decider_of(self._deciders, stream)
@@ -230,7 +138,7 @@ class Draft:
             history: list[tuple[Event | Recorded, Any]] | None = None
             if stream in self._histories:
                 history = [(event, decider.fact(event, event.version)) for event in self._histories[stream]]
-            working = self._working[stream] = _Working(record, partition_of(stream, self._partitions), history)
+            working = self._working[stream] = Working(record, partition_of(stream, self._partitions), history)
         return working
 
     def _follow(self, event: Event, rows: list[_Row], saved: dict[str, Any]) -> None:
@@ -251,7 +159,7 @@ class Draft:
         for derived in following:
             self._follow(derived, rows, saved)
 
-    def _judge(self, working: _Working, event: Event, strict: bool, posted: bool = True) -> tuple[_Row, list[Event]]:
+    def _judge(self, working: Working, event: Event, strict: bool, posted: bool = True) -> tuple[_Row, list[Event]]:
         """Decide one event on its stream: its row, and the events that follow from it.
 
         Raises a refusal and leaves the stream as it was, or moves it on. What was derived is not `posted`: it is a fact.
@@ -297,9 +205,15 @@ class Draft:
         self, decider: Decider, event: Event, fact: Any, before: Any, state: Any, history: list[Any] | None
     ) -> list[Event]:
         """What follows from the event; nothing while a history that it takes is missing, since the draft is of no use then."""
-        facts = None if history is None else [each for _, each in history]
-        histories = {} if history is None else {event.stream: history}
-        for stream in decider.reads(event, fact, before, facts):
+        around = Around({} if history is None else {event.stream: history}, ())
+        labels = decider.searches(event, fact, around)
+        if labels is not None:
+            if labels not in self._found:
+                self.unsearched.add(labels)
+                return []
+            around = around._replace(found=self._found[labels])
+        histories = dict(around.histories)
+        for stream in decider.reads(event, fact, before, around):
             if partition_of(stream, self._partitions) not in self._owned:
                 continue
             if self._loaded is not None and stream not in self._loaded:
@@ -310,7 +224,7 @@ class Draft:
                 histories[stream] = self._stream(stream).history or []
         if self.unread or self.missing:
             return []
-        return decider.derive(event, fact, before, state, histories)
+        return decider.derive(event, fact, before, state, around._replace(histories=histories))
 
     def arguments(self) -> list[str]:
         """The arguments of `append.sql` as array literals, every group in the order its header asks for. Needs a row."""

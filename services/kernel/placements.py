@@ -13,7 +13,6 @@ import asyncpg
 from schemas.envelope import Event
 from services.kernel.committer import Committer, Outcome
 from services.kernel.decider import Deciders
-from services.kernel.draft import Appended
 from services.kernel.errors import Invalid, NotFound, SalescycleError
 from services.kernel.log import Log, lay_out
 from services.kernel.migrate import Component, Migration, migrate
@@ -21,6 +20,7 @@ from services.kernel.partition import partition_of
 from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings, PlacementSettings, PostgresSettings
+from services.kernel.submission import Appended
 from services.kernel.wakeup import Heads
 
 

@@ -14,9 +14,11 @@ from services.kernel.management import Management
 from services.kernel.placements import Placements
 from services.kernel.run import run, serve_until_stopped
 from services.kernel.telemetry import configure_logging
+from services.lifecycle.across import Across
 from services.lifecycle.api import lifecycle
 from services.lifecycle.domain.attributes import attribute_deciders
 from services.lifecycle.domain.lead import LeadDecider
+from services.lifecycle.past import Kinds
 from services.lifecycle.pipelines import load_pipelines
 from services.lifecycle.settings import SCHEMA, Settings
 
@@ -27,11 +29,12 @@ async def main() -> None:
     settings = Settings()
     configure_logging("lifecycle", settings.log_level)
     pipelines = load_pipelines(settings.pipelines_dir)
+    kinds: Kinds = {"lead": LeadDecider(pipelines), **attribute_deciders()}
     keys = KeyRing(settings.keys_path)
     base_url = settings.lifecycle.base_url
     placements = await Placements.open(
         schema=SCHEMA, partitions=settings.log.partitions, places=settings.log.placements, postgres=settings.postgres,
-        kafka=settings.kafka, topic=settings.kafka.events_topic, deciders={"lead": LeadDecider(pipelines), **attribute_deciders()}, base_url=base_url,
+        kafka=settings.kafka, topic=settings.kafka.events_topic, deciders=kinds, base_url=base_url,
         owner=f"{socket.gethostname()}:{os.getpid()}:{random_token(4)}", committer_depth=settings.committer_depth,
     )  # fmt: skip
 
@@ -44,9 +47,11 @@ async def main() -> None:
 
     async def serve(stopping: asyncio.Event) -> None:
         _logger.info("lifecycle serves", address=base_url, pipelines=pipelines.names())
-        await http.serve(lifecycle(placements, keys, base_url), settings.lifecycle, stop=stopping)
+        await http.serve(lifecycle(placements, kinds, keys, base_url), settings.lifecycle, stop=stopping)
 
-    await serve_until_stopped([placements, Management(settings.lifecycle, why_not_ready)], serve)
+    await serve_until_stopped(
+        [placements, Across(placements, kinds), Management(settings.lifecycle, why_not_ready)], serve
+    )
 
 
 if __name__ == "__main__":

@@ -12,16 +12,18 @@ from services.kernel.placements import Placements
 from services.lifecycle.door import Door
 from services.lifecycle.door_openapi import describe_door
 from services.lifecycle.leads import leads_router
+from services.lifecycle.parties import parties_router
+from services.lifecycle.past import Kinds
 from services.lifecycle.schema_pages import schema_router
 
 
-def lifecycle(placements: Placements, keys: KeyRing, base_url: str) -> http.Doors:
+def lifecycle(placements: Placements, kinds: Kinds, keys: KeyRing, base_url: str) -> http.Doors:
     """The ASGI app. The door is looked for first: its requests pay for no framework."""
     door = Door(placements, keys, base_url)
-    return http.Doors(build_app(placements, keys, base_url, door), {("POST", "/v1/events"): door})
+    return http.Doors(build_app(placements, kinds, keys, base_url, door), {("POST", "/v1/events"): door})
 
 
-def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) -> FastAPI:
+def build_app(placements: Placements, kinds: Kinds, keys: KeyRing, base_url: str, door: Door) -> FastAPI:
     app = FastAPI(
         title="salescycle lifecycle",
         version="1",
@@ -34,7 +36,8 @@ def build_app(placements: Placements, keys: KeyRing, base_url: str, door: Door) 
     # so that another method there is 405 with the right Allow
     app.router.routes.append(Route("/v1/events", door, methods=["POST"]))
     app.include_router(feed_router(placements, base_url, "events:read"))
-    app.include_router(leads_router(placements, base_url))
+    app.include_router(leads_router(placements, kinds, base_url))
+    app.include_router(parties_router(placements, kinds, base_url))
     app.include_router(schema_router(base_url, placements.partitions))
     generate = app.openapi
 

@@ -17,7 +17,6 @@ from schemas.codec import Rejected, parse_event
 from schemas.envelope import Event
 from services.kernel.auth import KeyRing
 from services.kernel.clock import utc_now
-from services.kernel.draft import Appended
 from services.kernel.errors import Flaw, Invalid, Overloaded, SalescycleError
 from services.kernel.http import (
     MAX_BATCH_BYTES,
@@ -32,6 +31,9 @@ from services.kernel.http import (
 from services.kernel.http_errors import BodyTooLarge
 from services.kernel.http_request import RawHeaders, Receive, decode_json, negotiate, refused
 from services.kernel.placements import Placements
+from services.kernel.submission import Appended
+from services.lifecycle.domain.derive import SOURCE as DERIVED
+from services.lifecycle.parties import PATHS
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -195,7 +197,10 @@ def parse(raw: bytes) -> Event:
 
 def _parsed(document: Any, now: datetime) -> Event:
     try:
-        return parse_event(document, now)
+        event = parse_event(document, now)
+        if event.source == DERIVED:
+            raise Rejected([("/source", "is kept for events that are derived here.")])
+        return event
     except Rejected as rejected:
         flaws = [Flaw(pointer, detail) for pointer, detail in rejected.errors]
         raise Invalid("The event breaks a rule of its schema.", errors=flaws) from None
@@ -271,7 +276,7 @@ def _precondition(headers: RawHeaders) -> int | None:
 
 def _route(stream: str) -> str:
     kind, _, name = stream.partition("/")
-    return f"{kind}s/{name}"
+    return f"{PATHS.get(kind, f'{kind}s')}/{name}"
 
 
 def _flawed(pointer: str, detail: str) -> Invalid:

@@ -78,7 +78,7 @@ def test_every_route_declares_a_scope_or_that_it_is_public() -> None:
     from fastapi import FastAPI
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    doors = lifecycle(_NoPlacements(), {}, KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
     assert undeclared_routes(doors.app) == []
     declared = [route.path for route in routes_of(doors.app) if isinstance(route, APIRoute)]
     assert {"/v1/leads", "/v1/log/{partition}", "/schemas/{type}/{version}"} <= set(declared)
@@ -94,7 +94,7 @@ class _NoPlacements:
 
 
 def test_the_door_stands_in_the_openapi_document() -> None:
-    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    doors = lifecycle(_NoPlacements(), {}, KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
     document = doors.app.openapi()
     assert document["openapi"].startswith("3.1")
     door = document["paths"]["/v1/events"]["post"]
@@ -105,7 +105,7 @@ def test_the_door_stands_in_the_openapi_document() -> None:
 
 
 def test_the_docs_page_needs_nothing_from_outside() -> None:
-    doors = lifecycle(_NoPlacements(), KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
+    doors = lifecycle(_NoPlacements(), {}, KeyRing(Path("nowhere")), "http://tests")  # type: ignore[arg-type]
     page = api_page(doors.app.openapi())
     assert "/v1/events" in page
     assert "src=" not in page

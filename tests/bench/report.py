@@ -46,7 +46,7 @@ def summary(runs: Sequence[Measured]) -> Measured:
         return {}
     found: Measured = {
         name: median(run[name] for run in runs if name in run)
-        for name in ("rate", "p50_ms", "p99_ms", "load")
+        for name in ("rate", "p50_ms", "p99_ms", "us", "load")
         if any(name in run for run in runs)
     }
     if "rate" in found:

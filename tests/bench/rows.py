@@ -58,6 +58,17 @@ def append(place: Place, seconds: float) -> Iterator[Row]:
 
 
 @_row
+def validate(place: Place, seconds: float) -> Iterator[Row]:
+    """From the bytes of a request to an event that may enter the log: I-JSON, schema, meaning."""
+    kinds = ("ActivityLogged", "LeadCaptured", "Won", "every type")
+    yield Row(
+        "validation of one event",
+        [Variant(kind, lambda kind=kind: place.run("validate", "cost", kind=kind, seconds=seconds)) for kind in kinds],  # type: ignore[misc]
+        [Goal(f"validation, {kind}, us of CPU", kind, None, 10, field="us", at_most=True) for kind in kinds],
+    )
+
+
+@_row
 def http(place: Place, seconds: float) -> Iterator[Row]:
     """One event a request, 64 connections, durable."""
     with (

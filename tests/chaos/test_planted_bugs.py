@@ -17,10 +17,10 @@ from services.kernel import checkpoint
 from services.kernel.apply import Partition
 from services.kernel.clock import utc_now
 from services.kernel.committer import Committer
-from services.kernel.draft import Submission
 from services.kernel.errors import SalescycleError
 from services.kernel.feed_client import FeedClient
 from services.kernel.relay import Relay
+from services.kernel.submission import Submission
 from tests.support import logs
 from tests.support.brokers import Broker
 from tests.support.compared import check_store, stored

@@ -69,6 +69,8 @@ async def test_thousands_of_foreign_records_are_kept_with_their_origin_over_one_
 
 
 async def test_a_broker_that_is_away_costs_the_letters_and_no_more(broker: Broker, topic: str) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a broker of somebody else is not ours to stop")
     letters = DeadLetters(broker_settings(broker.bootstrap), topic, "tally")
     await create_topic(broker, letters.topic, partitions=1)
     await letters.put(0, [(Foreign(1), NotAnEvent("no"))])

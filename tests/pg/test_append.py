@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from schemas.envelope import Event
-from services.kernel.draft import Appended
 from services.kernel.errors import IdempotencyMismatch, IllegalTransition, Invalid, Unavailable, VersionConflict
 from services.kernel.sql_files import sql
+from services.kernel.submission import Appended
 from tests.support.logs import LeadLog, check_dense, event, opened, prepare
 
 
@@ -203,13 +203,13 @@ async def test_a_list_of_few_leads_among_many_is_found_by_its_index(log: LeadLog
     )
     await log.post_one(event("LeadCaptured", "L-x", data={"source_channel": "web", "owner": "ana"}))
     owner = await asyncpg.connect(database)
-    await owner.execute("ANALYZE lifecycle.stream")
+    await owner.execute("VACUUM ANALYZE lifecycle.stream")
     await owner.close()
 
     async def plan(label: str) -> str:
         async with log.log.reads.acquire() as connection:
             rows = await connection.fetch(
-                f"EXPLAIN {sql('services.lifecycle.sql', 'list_leads')}", "lead/", [label], 51
+                f"EXPLAIN {sql('services.lifecycle.sql', 'list_streams')}", "lead/", "lead0", [label], 51
             )
         return "\n".join(row[0] for row in rows)
 

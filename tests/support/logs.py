@@ -14,7 +14,6 @@ from schemas.pipeline_files import read_pipelines
 from schemas.wire import from_kafka
 from services.kernel import kafka
 from services.kernel.committer import Committer
-from services.kernel.draft import Appended
 from services.kernel.errors import SalescycleError, Unavailable
 from services.kernel.log import Log, lay_out
 from services.kernel.migrate import LOG, migrate
@@ -22,6 +21,7 @@ from services.kernel.partition import partition_of
 from services.kernel.postgres import create_pool
 from services.kernel.relay import Relay
 from services.kernel.settings import KafkaSettings
+from services.kernel.submission import Appended
 from services.kernel.wakeup import Heads
 from services.lifecycle.domain.attributes import attribute_deciders
 from services.lifecycle.domain.lead import LeadDecider

@@ -21,7 +21,7 @@ BASE = "https://sales.example"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
-DOORS = lifecycle(Placements([], 24), KeyRing(Path("no-keys")), BASE)
+DOORS = lifecycle(Placements([], 24), {}, KeyRing(Path("no-keys")), BASE)
 """All of lifecycle, without a store: what is public here needs none."""
 
 

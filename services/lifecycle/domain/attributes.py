@@ -4,17 +4,20 @@ Every fact is a normal step; what may be refused is only what no order of arriva
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from schemas.attributes import STATES, Attributes, evolve_attributes, fold_attributes
-from schemas.corrections import is_correction
+from schemas.corrections import effective, is_correction
 from schemas.currency import exponent
 from schemas.envelope import Event, Recorded
+from schemas.events.corrections import EventRetracted
 from schemas.events.parties import OwnerLeft
 from schemas.fact import Fact, fact_of
-from services.kernel.decider import Decider, Histories, Verdict
+from services.kernel.decider import Around, Verdict
+from services.lifecycle.domain import succession
 from services.lifecycle.domain.corrections import refuse_misfit
 from services.lifecycle.domain.lead import invalid, stored_body
 
@@ -51,6 +54,14 @@ class AttributesDecider:
     def fold(self, facts: Iterable[Fact]) -> Attributes:
         return fold_attributes(self._kind, facts)
 
+    def at(self, facts: Iterable[Fact], instant: datetime) -> Attributes:
+        """The state at an instant, as these facts tell it."""
+        counting = effective(facts).facts
+        return fold_attributes(self._kind, [fact for fact in counting if fact.at < instant])
+
+    def changes_by(self, state: Attributes, instant: datetime) -> bool:
+        return False
+
     def evolve(self, state: Attributes, fact: Fact) -> Attributes:
         return state if is_correction(fact.body) else evolve_attributes(state, fact)
 
@@ -59,13 +70,14 @@ class AttributesDecider:
             return Verdict((), after.uncertain[-1])
         return _NORMAL
 
-    def reads(self, event: Event, fact: Fact, before: Attributes, facts: Sequence[Fact] | None) -> set[str]:
-        return set()
+    def searches(self, event: Event, fact: Fact, around: Around) -> tuple[str, ...] | None:
+        return succession.leads_of(event, fact, around)
 
-    def derive(
-        self, event: Event, fact: Fact, before: Attributes, after: Attributes, histories: Histories
-    ) -> list[Event]:
-        return []
+    def reads(self, event: Event, fact: Fact, before: Attributes, around: Around) -> set[str]:
+        return set(around.found) if isinstance(fact.body, EventRetracted) else set()
+
+    def derive(self, event: Event, fact: Fact, before: Attributes, after: Attributes, around: Around) -> list[Event]:
+        return succession.handed_over(event, fact, around)
 
     def normal_next(self, state: Attributes) -> list[str]:
         return []
@@ -74,7 +86,7 @@ class AttributesDecider:
         return {}
 
     def labels(self, state: Attributes) -> tuple[str, ...]:
-        return ()
+        return ("known=true",) if state.known_since is not None else ()
 
     def encode(self, state: Attributes) -> bytes:
         return _encode(state)
@@ -83,6 +95,6 @@ class AttributesDecider:
         return self._decode(state)
 
 
-def attribute_deciders() -> dict[str, Decider]:
+def attribute_deciders() -> "dict[str, AttributesDecider]":
     """One decider for each kind of stream that is not a lead, by its kind."""
     return {kind: AttributesDecider(kind) for kind in STATES}

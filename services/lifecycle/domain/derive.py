@@ -51,13 +51,14 @@ class Derivation:
     def __init__(self, pipelines: Pipelines) -> None:
         self._pipelines = pipelines
 
-    def reads(self, event: Event, fact: Fact, before: Lead, facts: Sequence[Fact] | None) -> set[str]:
+    def reads(self, event: Event, fact: Fact, before: Lead, histories: Histories) -> set[str]:
         """The other streams whose events must be known before `derive` can tell what follows.
 
-        `facts`: those of the event's own stream where they are known; for a correction they must be.
+        `histories` holds the event's own stream where it is a correction.
         """
         if isinstance(fact.body, EventRetracted):
-            return set().union(*(_streams_of(cause, before) for cause in _causes_in(fact, facts or ())))
+            facts = [each for _, each in histories.get(event.stream, ())]
+            return set().union(*(_streams_of(cause, before) for cause in causes_in(fact, facts)))
         return _streams_of(fact, before)
 
     def derive(self, event: Event, fact: Fact, before: Lead, after: Lead, histories: Histories) -> list[Event]:
@@ -80,21 +81,21 @@ class Derivation:
         own = event.stream.removeprefix("lead/")
         match body:
             case LeadMerged(absorbed_lead_id=other):
-                yield _made(event, "LeadAbsorbed", f"lead/{other}", {"surviving_lead_id": own})
+                yield made(event, "LeadAbsorbed", f"lead/{other}", {"surviving_lead_id": own})
                 for told, counted in _counting(histories.get(f"lead/{other}", ())):
                     yield from _copied(told, event.stream, counted)
             case UpgradeAccepted(new_lead_id=new):
                 kind = "displacement" if lead.outcome == "lost" else "upgrade"
-                yield _made(event, "LeadCaptured", f"lead/{new}", _cycle(lead, own, kind, "upgrade"))
+                yield made(event, "LeadCaptured", f"lead/{new}", _cycle(lead, own, kind, "upgrade"))
             case LeadSplit(new_lead_ids=new_ids):
                 for new in new_ids:
                     channel = lead.source_channel or "other"
-                    yield _made(event, "LeadCaptured", f"lead/{new}", _cycle(lead, own, "split", channel))
+                    yield made(event, "LeadCaptured", f"lead/{new}", _cycle(lead, own, "split", channel))
             case Won() if lead.origin is not None and lead.origin.kind in _SUPERSEDING:
                 yield self._superseded(event, body, lead, own, histories)
             case ConsentGranted() | ConsentWithdrawn() if lead.person_id is not None:
                 data = {"purpose": body.purpose, "channel": body.channel}
-                yield _made(event, fact.type, f"person/{lead.person_id}", data)
+                yield made(event, fact.type, f"person/{lead.person_id}", data)
 
     def _superseded(self, event: Told, body: Won, lead: Lead, own: str, histories: Histories) -> Event:
         """The old lead's contract ends where the new term starts: the one whose upgrade was accepted, or all that run."""
@@ -107,7 +108,7 @@ class Derivation:
         data: dict[str, Any] = {"effective_at": at.isoformat().replace("+00:00", "Z"), "by_lead_id": own}
         if contract is not None:
             data["contract_id"] = contract
-        return _made(event, "ContractSuperseded", stream, data)
+        return made(event, "ContractSuperseded", stream, data)
 
     def _taken_back(self, event: Event, fact: Fact, before: Lead, histories: Histories) -> Iterator[Event]:
         """Retract the effects of a retracted cause; retracting a retraction takes back what that one has retracted."""
@@ -116,7 +117,7 @@ class Derivation:
         if about is None:
             return
         for effect in self._effects(*about, before, told, histories):
-            yield _made(
+            yield made(
                 event, "EventRetracted", effect.stream, {"corrects": {"source": SOURCE, "id": effect.id}}, effect.id
             )
 
@@ -127,7 +128,7 @@ class Derivation:
             about = told.get(target(fact.body))
             if about is not None:
                 for effect in self._effects(*about, lead, told, histories):
-                    yield _made(
+                    yield made(
                         cause,
                         "EventRetracted",
                         effect.stream,
@@ -156,7 +157,7 @@ def _streams_of(fact: Fact, lead: Lead) -> set[str]:
     return set()
 
 
-def _causes_in(fact: Fact, facts: Sequence[Fact]) -> Iterator[Fact]:
+def causes_in(fact: Fact, facts: Sequence[Fact]) -> Iterator[Fact]:
     """The ordinary event at the end of a chain of retractions."""
     by_ref = {each.ref: each for each in facts}
     seen: set[bytes] = set()
@@ -188,12 +189,18 @@ def _copied(told: Told, stream: str, fact: Fact) -> Iterator[Event]:
     yield _document(told, told.type, stream, data, _id(told.source, told.id, "copy", stream))
 
 
+def taken_back(event: Told, effect: Event) -> Event:
+    """What takes back an effect of a cause that `event` retracts."""
+    return made(event, "EventRetracted", effect.stream, {"corrects": {"source": SOURCE, "id": effect.id}}, effect.id)
+
+
 def _cycle(lead: Lead, own: str, kind: str, channel: str) -> dict[str, Any]:
     carried = {name: value for name in _CARRIED if (value := getattr(lead, name)) is not None}
     return {"source_channel": channel, "origin": {"lead_id": own, "kind": kind}, **carried}
 
 
-def _made(cause: Told, type_name: str, stream: str, data: dict[str, Any], extra: str = "") -> Event:
+def made(cause: Told, type_name: str, stream: str, data: dict[str, Any], extra: str = "") -> Event:
+    """The event of that type that follows from a cause on a stream; `extra` tells several of one type apart."""
     return _document(cause, type_name, stream, data, _id(cause.source, cause.id, type_name + extra, stream))
 
 

@@ -5,6 +5,7 @@ refused, what a step implied, whether it was anomalous. Pure.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,9 +18,9 @@ from schemas.events.sales_process import PipelineMoved, StageEntered
 from schemas.events.transaction import LeadSplit
 from schemas.events.upgrade import UpgradeAccepted
 from schemas.fact import Fact, fact_of
-from schemas.lead import UNKNOWN_LEAD, Lead, evolve, fold, normal_events, state_of
+from schemas.lead import UNKNOWN_LEAD, Lead, at_instant, evolve, fold, next_change, normal_events, state_of
 from schemas.pipelines import Pipelines
-from services.kernel.decider import Histories, Verdict
+from services.kernel.decider import Around, Verdict
 from services.kernel.errors import Flaw, IllegalTransition, Invalid, Unavailable
 from services.lifecycle.domain.corrections import refuse_misfit
 from services.lifecycle.domain.derive import Derivation
@@ -97,6 +98,15 @@ class LeadDecider:
     def fold(self, facts: Iterable[Fact]) -> Lead:
         return fold(facts, self._pipelines)
 
+    def at(self, facts: Iterable[Fact], instant: datetime) -> Lead:
+        """The lead at an instant, as these facts tell it: those of before, and what time alone has brought."""
+        return at_instant(facts, instant, self._pipelines)
+
+    def changes_by(self, state: Lead, instant: datetime) -> bool:
+        """Whether time alone has changed the lead by then."""
+        change = next_change(state, self._pipelines)
+        return change is not None and change <= instant
+
     def evolve(self, state: Lead, fact: Fact) -> Lead:
         return evolve(state, fact, self._pipelines)
 
@@ -107,11 +117,14 @@ class LeadDecider:
         reason = next((each.reason for each in after.anomalies if each.version == fact.version), None)
         return Verdict(implied, reason)
 
-    def reads(self, event: Event, fact: Fact, before: Lead, facts: Sequence[Fact] | None) -> set[str]:
-        return self._derivation.reads(event, fact, before, facts)
+    def searches(self, event: Event, fact: Fact, around: Around) -> None:
+        return None
 
-    def derive(self, event: Event, fact: Fact, before: Lead, after: Lead, histories: Histories) -> list[Event]:
-        return self._derivation.derive(event, fact, before, after, histories)
+    def reads(self, event: Event, fact: Fact, before: Lead, around: Around) -> set[str]:
+        return self._derivation.reads(event, fact, before, around.histories)
+
+    def derive(self, event: Event, fact: Fact, before: Lead, after: Lead, around: Around) -> list[Event]:
+        return self._derivation.derive(event, fact, before, after, around.histories)
 
     def normal_next(self, state: Lead) -> list[str]:
         return normal_events(state)
@@ -123,6 +136,8 @@ class LeadDecider:
         labels = [f"{name}={value}" for name in LABELS if (value := getattr(state, name)) is not None]
         labels.append(f"phase={state.shown_phase}")
         labels.append(f"pipeline={state.pipeline}")
+        if state.outcome == "open" and state.standing in ("running", "recycled"):
+            labels.append("open=true")
         if state.anomaly_count:
             labels.append("anomalous=true")
         return tuple(sorted(labels))

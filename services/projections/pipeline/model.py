@@ -8,7 +8,7 @@ from services.projections.store import Ledger, LedgerReadModel, digest_of
 NAME = "pipeline"
 LABELS = ("stage", "phase", "outcome", "pipeline", "currency", "owner", "source_channel", "product", "region")
 LEDGER = Ledger("deal_interval", LABELS)
-FOLD = 1
+FOLD = 2
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
 
 

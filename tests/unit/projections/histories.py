@@ -154,9 +154,21 @@ def random_log(seed: int, leads: int = 12, per_lead: int = 9) -> list[Recorded]:
             meta["sequence"] = str(chance.randint(1, 12))
         if chance.random() < 0.2:
             meta |= {"timeprecision": "day", "time": at.astimezone(_TOKYO).isoformat()}
-        kind, data = chance.choice(_KINDS)(chance)
+        earlier = [event for event in log.events if event.stream == f"lead/L-{lead}"]
+        if earlier and chance.random() < 0.15:
+            kind, data = _correction(chance, chance.choice(earlier))
+        else:
+            kind, data = chance.choice(_KINDS)(chance)
         log.post(f"L-{lead}", kind, at, recorded, meta, **data)
     return log.events
+
+
+def _correction(chance: random.Random, about: Recorded) -> tuple[str, dict[str, Any]]:
+    """Something is said about an earlier event of the lead, which may itself be a correction."""
+    corrects = {"source": about.source, "id": about.id}
+    if about.type in ("Won", "ValueChanged") and chance.random() < 0.6:
+        return "EventCorrected", {"corrects": corrects, "data": {"value": chance.choice(_MONEY)}}
+    return "EventRetracted", {"corrects": corrects}
 
 
 def _captured(chance: random.Random) -> tuple[str, dict[str, Any]]:

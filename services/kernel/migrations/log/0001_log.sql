@@ -62,6 +62,14 @@ CREATE TABLE relay_confirmed (
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE relay_confirmed IS 'Per partition the last record that the broker acknowledged, fenced by the epoch of the relay''s lease';
 
+CREATE TABLE reader_checkpoint (
+    name text NOT NULL,
+    partition smallint NOT NULL,
+    position bigint NOT NULL,
+    CONSTRAINT reader_stands_once PRIMARY KEY (name, partition)
+) WITH (fillfactor = 10);
+COMMENT ON TABLE reader_checkpoint IS 'How far a reader of the own log inside this service has come';
+
 CREATE TABLE lease (
     name text PRIMARY KEY,
     epoch bigint NOT NULL,

@@ -17,7 +17,7 @@ END
 $$;
 
 GRANT SELECT, INSERT ON event, receipt TO salescycle_writer;
-GRANT SELECT, INSERT, UPDATE ON stream TO salescycle_writer;
+GRANT SELECT, INSERT, UPDATE ON stream, reader_checkpoint TO salescycle_writer;
 GRANT SELECT, UPDATE ON log_partition TO salescycle_writer;
 GRANT SELECT ON event, log_partition TO salescycle_relay;
 GRANT SELECT, INSERT, UPDATE ON relay_confirmed, lease TO salescycle_relay;
