@@ -10,6 +10,7 @@ from typing import Any, Final
 from schemas.events import EVENTS, EventType, data_schema
 from schemas.examples import examples
 from schemas.lead import Lead
+from schemas.lead.transitions import STATES
 from schemas.publication.json_schemas import hoisted, schema_documents
 
 EVENTS_TOPIC: Final = "sales.lifecycle.events.v1"
@@ -126,15 +127,25 @@ def _headers(example: dict[str, Any], schema_path: str) -> dict[str, str]:
 def _lead_state() -> dict[str, Any]:
     """The body of `GET /v1/leads/{id}`: the fold, and where it stands. What is not known is absent."""
     fold = data_schema(Lead)
-    place = {
+    shown = {
         "id": {"type": "string", "description": "The lead, without `lead/`."},
         "version": {"type": "integer", "minimum": 1, "description": "Events of the lead so far."},
         "partition": {"type": "integer", "minimum": 0, "description": "Partition of the log that it lives in."},
+        "state": {
+            "type": "string",
+            "enum": list(STATES),
+            "description": "Where it stands in the table of transitions.",
+        },
+        **{name: part for name, part in fold["properties"].items() if name != "corrections"},
+        "phase": {
+            "type": ["string", "null"],
+            "description": "The phase as people are shown it: upgrade while one is due.",
+        },
     }
     return {
         **fold,
-        "properties": {**place, **fold["properties"]},
-        "required": ["id", "version", "partition", "outcome"],
+        "properties": shown,
+        "required": ["id", "version", "partition", "state", "outcome", "standing", "phase"],
     }
 
 

@@ -17,6 +17,7 @@ from services.cli.verification.finding import Difference
 from services.cli.verification.read_model import check_level, check_rebuilt
 from services.cli.verification.store import check_store
 from services.cli.verification.topic import check_topic
+from services.kernel.decider import Deciders
 from services.kernel.feed_client import FeedClient
 from services.kernel.placements import ranges
 from services.lifecycle.domain.attributes import attribute_deciders
@@ -62,7 +63,7 @@ async def _verify(given: CliSettings, wait_s: float, rebuild: bool, topic: bool)
         found: list[Difference] = []
         connections: dict[int, asyncpg.Connection] = {}
         heads: dict[int, tuple[int, str | None]] = {}
-        deciders = {"lead": LeadDecider(load_pipelines(given.pipelines_dir)), **attribute_deciders()}
+        deciders: Deciders = {"lead": LeadDecider(load_pipelines(given.pipelines_dir)), **attribute_deciders()}
         for _, url, owned in ranges(given.log.partitions, given.log.placements, given.postgres):
             connection = await asyncpg.connect(url, timeout=10, server_settings={"search_path": LIFECYCLE_SCHEMA})
             stack.push_async_callback(connection.close)

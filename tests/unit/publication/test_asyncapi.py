@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 import yaml
 
@@ -14,7 +15,9 @@ from schemas.lead import UNKNOWN_LEAD
 from schemas.publication.asyncapi import EVENTS_TOPIC, LEADS_TOPIC, TOPIC_CONFIGURATION, asyncapi
 from schemas.wire import to_kafka
 from services.kernel.settings import KafkaSettings
-from tests.support.builders import NOW, recorded
+from services.lifecycle.views import lead_body
+from tests.support.builders import NOW, eur, recorded
+from tests.support.scenario import given, happened
 from tests.unit.publication.committed import ROOT, SCHEMAS
 from tests.unit.publication.official import official
 
@@ -97,12 +100,20 @@ def _validator(schema: dict[str, Any]) -> Any:
     )
 
 
-def test_the_state_topic_carries_the_fold_and_where_it_stands() -> None:
-    state = DOCUMENT["components"]["schemas"]["LeadState"]
-    assert set(state["properties"]) == {"id", "version", "partition", *UNKNOWN_LEAD.__struct_fields__}
+def test_the_state_topic_carries_what_the_door_answers_of_a_lead() -> None:
     validator = _validator({"$ref": "#/components/schemas/LeadState"})
-    validator.validate({"id": "L-1", "version": 2, "partition": 9, "outcome": "open", "phase": "opportunity"})
-    assert not validator.is_valid({"id": "L-1", "version": 2, "partition": 9, "outcome": "maybe"})
+    properties = DOCUMENT["components"]["schemas"]["LeadState"]["properties"]
+    contract = {"contract_id": "C-1", "mrr": eur("10.00"), "term_start": "2026-01-01"}
+    won = happened("Won", 5, data={"value": eur("100.00"), "contracts": [contract]})
+    contradicted = given(happened("LeadCaptured", 1), won).when(happened("Lost", 6)).anomalously("won").lead
+    for lead in (UNKNOWN_LEAD, contradicted):
+        body = msgspec.json.decode(lead_body("lead/L-1", 9, 3, lead))
+        validator.validate(body)
+        assert body.keys() <= properties.keys()
+        assert not validator.is_valid({**body, "outcome": "maybe"})
+        assert not validator.is_valid({name: value for name, value in body.items() if name != "state"})
+    shown = {"id", "version", "partition", "state"}
+    assert properties.keys() == shown | {name for name in UNKNOWN_LEAD.__struct_fields__ if name != "corrections"}
 
 
 def test_the_topics_are_those_that_are_made() -> None:
