@@ -188,9 +188,10 @@ def _won(cycle: Cycle) -> None:
     cycle.wait(chance.number(1, 14))
     value = cycle.mrr * YEAR_MONTHS if cycle.mrr else plan.value or 0
     # the day on which a step of the day alone is over may be another one in UTC: the term begins after it all the same
-    starts = cycle.now // DAY + (2 if chance.happens(0.7) else chance.number(3, 31))
-    if starts * DAY >= cycle.period.end:
-        starts = cycle.now // DAY + 2
+    starts = cycle.now // DAY + 2
+    first = cycle.period.month_start_after(cycle.now)
+    if starts <= first < cycle.period.last_day and chance.happens(0.4):
+        starts = first
     contracts: list[Data] = []
     planned: dict[str, ContractPlan] = {}
     if cycle.mrr:

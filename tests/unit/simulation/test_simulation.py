@@ -25,8 +25,8 @@ from services.cli.simulation.options import BadOptions
 from services.lifecycle.pipelines import load_pipelines
 
 ROOT = Path(__file__).parents[3]
-GOLDEN = "639d4bd9bbcf9c95a825e740864bb1ddcf0549a0eb4254543040f7d6079ff4d6"
-GOLDEN_TRUTH = "7c1ea086e56e0673c125f3f999628d8ac595a9e0010bcdc413f12bdfd58491ce"
+GOLDEN = "389fe6b2e1827b1ebdf810e5c852c4fcc9e8ba555e4a7cc543068b05a15dd6a6"
+GOLDEN_TRUTH = "3491061181e8f0a4fd8edd51703c69be1456c9e0f67ad24a23a12bbf64fc0493"
 DERIVED = {"LeadAbsorbed", "ContractSuperseded"}
 """What lifecycle appends by itself, and no caller sends."""
 
