@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from schemas import codec
+from schemas import rules
 from schemas.events import EVENTS, ID_PATTERN
 from schemas.events.fields import SOURCE_PATTERN
 from schemas.meaning import flaws_of_meaning
@@ -23,7 +23,7 @@ MAX_FLAWS = 50
 _PATTERNS = {
     ID_PATTERN: "may hold only letters and digits of ASCII and . _ : -",
     SOURCE_PATTERN: "is not a URI-reference",
-    codec.TIME_PATTERN: "is not an RFC 3339 date-time with an offset",
+    rules.TIME_PATTERN: "is not an RFC 3339 date-time with an offset",
 }
 _NOUNS = {
     "string": "text",
@@ -50,7 +50,7 @@ def flaws_of(document: Any, now: datetime) -> list[Flaw]:
 
 def _all_flaws(document: dict[str, Any], now: datetime) -> Iterator[Flaw]:
     name = document.get("type")
-    rule = codec.rule_of(document) or (codec.RULES.get(name) if type(name) is str else None)
+    rule = rules.rule_of(document) or (rules.RULES.get(name) if type(name) is str else None)
     if name is None:
         yield "/type", f"is missing; {CATALOGUE} lists the event types."
     elif rule is None:
@@ -141,33 +141,33 @@ def _time_flaws(text: Any, now: datetime) -> Iterator[Flaw]:
     if type(text) is not str:
         return
     try:
-        occurred_at = codec.instant(text)
+        occurred_at = rules.instant(text)
     except (ValueError, OverflowError):
         yield "/time", "is not an instant of the calendar, written as an RFC 3339 date-time with an offset."
         return
-    if occurred_at < codec.EARLIEST:
-        yield "/time", f"lies before {codec.EARLIEST.year}."
-    elif occurred_at - now.astimezone(UTC) > codec.FUTURE:
+    if occurred_at < rules.EARLIEST:
+        yield "/time", f"lies before {rules.EARLIEST.year}."
+    elif occurred_at - now.astimezone(UTC) > rules.FUTURE:
         yield "/time", "lies more than 24 hours ahead of the server's clock."
 
 
 def _attribute_flaws(document: dict[str, Any]) -> Iterator[Flaw]:
     extensions = 0
     for key, value in document.items():
-        if key in codec.CORE or value is None:
+        if key in rules.CORE or value is None:
             continue
         extensions += 1
-        if key not in {"dataschema", "data_base64"} and not codec.EXTENSION_NAME.fullmatch(key):
+        if key not in {"dataschema", "data_base64"} and not rules.EXTENSION_NAME.fullmatch(key):
             yield _below("", key), "is no attribute: names have 1 to 20 lower-case letters and digits of ASCII."
         if type(value) is float:
             yield _below("", key), "must be an integer, written without point and exponent."
-    if extensions > codec.MAX_EXTENSIONS:
-        yield "", f"has more than {codec.MAX_EXTENSIONS} extension attributes."
+    if extensions > rules.MAX_EXTENSIONS:
+        yield "", f"has more than {rules.MAX_EXTENSIONS} extension attributes."
 
 
-def _data_flaws(rule: codec.Rule, document: dict[str, Any]) -> Iterator[Flaw]:
+def _data_flaws(rule: rules.Rule, document: dict[str, Any]) -> Iterator[Flaw]:
     address, data = document.get("dataschema"), document.get("data")
-    if type(address) is str and codec.schema_version(address, rule.event_type) is None:
+    if type(address) is str and rules.schema_version(address, rule.event_type) is None:
         yield "/dataschema", f"names no known schema: {CATALOGUE}/{rule.event_type.name}/1 is one."
     if type(data) is not dict:
         return
@@ -180,8 +180,8 @@ def _data_flaws(rule: codec.Rule, document: dict[str, Any]) -> Iterator[Flaw]:
     except (ValueError, OverflowError):
         yield "/data", "holds text that is not Unicode."
         return
-    if size > codec.MAX_DATA_BYTES:
-        yield "/data", f"takes more than {codec.MAX_DATA_BYTES // 1024} KiB."
+    if size > rules.MAX_DATA_BYTES:
+        yield "/data", f"takes more than {rules.MAX_DATA_BYTES // 1024} KiB."
     yield from flaws_of_meaning(body)
 
 
@@ -210,7 +210,7 @@ def _pointer_in(message: str) -> str:
     return "/data" + path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
 
 
-_envelope = codec.document_schema(EVENTS["LeadCaptured"])
+_envelope = rules.document_schema(EVENTS["LeadCaptured"])
 _any_envelope = jsonschema_rs.Draft202012Validator(
     {
         **_envelope,

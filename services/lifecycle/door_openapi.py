@@ -7,10 +7,10 @@ Definitions are moved into the components of the document: a `$ref` inside it is
 from functools import cache
 from typing import Any
 
-from schemas.codec import document_schema
 from schemas.events import EVENTS
 from schemas.examples import examples
 from schemas.publication.json_schemas import hoisted, key_of, schema_document
+from schemas.rules import document_schema
 from schemas.upcast import versions
 
 _PROBLEM = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}

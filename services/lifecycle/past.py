@@ -10,9 +10,9 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from fastapi import Query
 
-from schemas.codec import TIME_PATTERN
-from schemas.codec import instant as instant_of_text
 from schemas.fact import EPOCH, Fact
+from schemas.rules import TIME_PATTERN
+from schemas.rules import instant as instant_of_text
 from services.kernel.clock import utc_now
 from services.kernel.decider import Decider
 from services.kernel.errors import Flaw, Invalid, NotFound, RangeTooWide

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from functools import cache
 from zoneinfo import available_timezones
 
-from schemas.codec import TIME_PATTERN
-from schemas.codec import instant as instant_of_text
+from schemas.rules import TIME_PATTERN
+from schemas.rules import instant as instant_of_text
 from services.kernel.errors import Flaw, Invalid
 from services.projections.days import end_of_date
 from services.projections.readings import Freshness
