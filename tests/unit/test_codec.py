@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import codec, fact, ijson
+from schemas import codec, fact, ijson, rules
 from schemas.currency import exponent
 from schemas.envelope import Event
 from schemas.events import EVENTS, data_schema
@@ -207,7 +207,8 @@ def test_an_unknown_type_is_told_where_the_known_ones_are_listed() -> None:
 
 
 def test_data_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "MAX_DATA_BYTES", len(codec.parse_event(WON, NOW).data))
+    for module in (codec, rules):
+        monkeypatch.setattr(module, "MAX_DATA_BYTES", len(codec.parse_event(WON, NOW).data))
     codec.parse_event(WON, NOW)
     assert refusals(_with("data/account_id", "acme-2")).keys() == {"/data"}
 
