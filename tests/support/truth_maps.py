@@ -242,4 +242,4 @@ def equal(found: Any, wanted: Any) -> bool:
     """Numbers as numbers, nothing rounded; instants as such, those of a truth are UTC and have a blank for the T."""
     if isinstance(wanted, int | float) and found is not None:
         return Decimal(str(found)) == Decimal(str(wanted))
-    return bool(str(found).replace("T", " ").removesuffix("Z").removesuffix(".000000") == wanted)
+    return str(found).replace("T", " ").removesuffix("Z").removesuffix(".000000") == str(wanted)
