@@ -227,6 +227,28 @@ async def test_a_broker_that_lost_everything_between_two_relays_gets_every_state
         assert len(newest(await complete(log, broker, states, within_s=50))) == 100
 
 
+async def test_a_topic_made_anew_that_somebody_began_to_fill_is_not_taken_for_the_old_one(
+    log: LeadLog, broker: Broker, topic: str, states: StateTopic
+) -> None:
+    if not hasattr(broker, "log"):
+        pytest.skip("a real broker keeps what it acknowledged")
+    async with publishing(log, broker.bootstrap, topic, states=states):
+        await post(log, 300, "before", leads=100)
+        ends = {each.partition: each for each in await complete(log, broker, states)}
+    broker.kill9()
+    broker.start()
+    settings = broker_settings(broker.bootstrap)
+    await kafka.ensure_topic(settings, states.name, 12)
+    other = kafka.Producer(settings, states.name)
+    await other.start()
+    for end in ends.values():  # just so far that another record lies where the known one was
+        headers = [("content-type", b"application/json"), ("version", b"1"), ("position", b"1")]
+        await other.publish(end.partition, [(end.key.encode(), b"{}", headers, end.at_ms)] * (end.offset + 1))
+    await other.stop()
+    async with publishing(log, broker.bootstrap, topic, states=states):
+        assert len(newest(await complete(log, broker, states, within_s=50))) == 100
+
+
 async def test_an_old_state_of_a_relay_thought_dead_does_not_outlive_the_newest_one(
     log: LeadLog, broker: Broker, topic: str, states: StateTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
