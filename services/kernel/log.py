@@ -86,8 +86,8 @@ class Log:
         return log
 
     async def close(self) -> None:
-        await self.pool.close()
-        await self.reads.close()
+        await postgres.close_pool(self.pool)
+        await postgres.close_pool(self.reads)
 
     async def heads(self) -> dict[int, Head]:
         rows = await self.pool.fetch("SELECT partition, head, through FROM log_partition ORDER BY partition")

@@ -3,6 +3,7 @@
 A pool is bound to a schema (search_path) and to a role, so that what a service may not do, it cannot do.
 """
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -81,6 +82,18 @@ async def create_pool(
     except TROUBLE as error:
         hint = "" if isinstance(error, UNREACHABLE) else "; `salescycle migrate` makes the schemas and roles"
         raise Unavailable(f"PostgreSQL cannot be used: {described(error)}{hint}") from error
+
+
+async def close_pool(pool: asyncpg.Pool, within_s: float = 5.0) -> None:
+    """Close the pool once its connections are given back; cut those that are not, so that a process can leave.
+
+    A connection that was cut, or whose acquiring was cancelled, may never be given back to the driver's pool.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await pool.close()
+    except (TimeoutError, *TROUBLE):
+        pool.terminate()
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:

@@ -82,7 +82,7 @@ class Relay:
             with suppress(Diverged):  # the next relay finds it as well, and says so
                 await self._write_confirmed()
             await self._lease.release()
-            await self._pool.close()
+            await postgres.close_pool(self._pool)
         except postgres.TROUBLE as error:
             _logger.warning("the relay left without writing down its place", reason=postgres.described(error))
             self._pool.terminate()

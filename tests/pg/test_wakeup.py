@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 
+from services.kernel.postgres import close_pool, create_pool
 from services.kernel.wakeup import Heads
 from tests.support.logs import opened, prepare
 
@@ -38,3 +39,11 @@ async def _until_heard(speaks: Heads, listens: Heads, first: int) -> None:
             speaks.appended({0: position})
             position += 1
             await asyncio.sleep(0.1)
+
+
+async def test_a_connection_that_is_never_given_back_does_not_keep_a_process_from_leaving(database: str) -> None:
+    await prepare(database)
+    pool = await create_pool(database, schema="lifecycle", role=None, min_size=1, max_size=2)
+    await pool.acquire()
+    async with asyncio.timeout(3):
+        await close_pool(pool, within_s=0.5)
