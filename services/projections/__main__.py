@@ -57,7 +57,7 @@ async def main() -> None:
         await serve_until_stopped([*consumers, Management(settings.projections, why_not_ready)], serve)
     finally:
         await feed.close()
-        await close_pool(pool)
+        await postgres.close_pool(pool)
 
 
 if __name__ == "__main__":
