@@ -36,6 +36,7 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     known_since: datetime | None = None
     changed_at: datetime | None = None
     corrections: int = 0
+    unsettled: bool = False
     uncertain: tuple[str, ...] = ()
     """Why a correction has no effect: at most ten sentences."""
 
@@ -137,13 +138,13 @@ _COSTS_KEPT = 100
 
 def fold_attributes(kind: str, facts: Iterable[Fact]) -> Attributes:
     """The state of a stream of that kind after all facts, in any order."""
-    counting, waiting, corrections = effective(facts)
+    found = effective(facts)
     state = STATES[kind]()
-    for fact in counting:
+    for fact in found.facts:
         state = evolve_attributes(state, fact)
-    if corrections:
-        uncertain = tuple(each.reason for each in waiting[-10:])
-        state = replace(state, corrections=corrections, uncertain=uncertain)
+    if found.corrections:
+        uncertain = tuple(each.reason for each in found.waiting[-10:])
+        state = replace(state, corrections=found.corrections, unsettled=not found.settled, uncertain=uncertain)
     return state
 
 

@@ -6,15 +6,18 @@ what it was about. A correction whose event has not arrived waits for it.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
+import jsonschema_rs
 import msgspec
 from msgspec.structs import replace
 
 from schemas.events.corrections import EventCorrected, EventRetracted
-from schemas.events.registry import EVENTS
+from schemas.events.registry import EVENTS, data_schema
 from schemas.fact import EPOCH, Fact, reference
+from schemas.meaning import is_sound
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -25,6 +28,7 @@ class Waiting(NamedTuple):
     version: int
     type: str
     reason: str
+    at: datetime
 
 
 class Effective(NamedTuple):
@@ -33,6 +37,8 @@ class Effective(NamedTuple):
     facts: list[Fact]
     waiting: list[Waiting]
     corrections: int = 0
+    settled: bool = True
+    """No correction waits for its event, and none has moved its event in the order: what comes last may simply be added."""
 
 
 def is_correction(body: Any) -> bool:
@@ -66,11 +72,12 @@ def effective(facts: Iterable[Fact]) -> Effective:
             fact = corrected or fact  # noqa: PLW2901
         counting.append(fact)
     waiting = [
-        Waiting(fact.version, fact.type, reason)
+        Waiting(fact.version, fact.type, reason, fact.at)
         for fact in standing
         if (reason := _useless(target(fact.body), fact, known, unfit)) is not None
     ]
-    return Effective(sorted(counting, key=_order), waiting, len(corrections))
+    moved = any(fact.key != known[fact.ref].key for fact in counting if fact.ref in changed)
+    return Effective(sorted(counting, key=_order), waiting, len(corrections), not waiting and not moved)
 
 
 def _standing(corrections: list[Fact]) -> list[Fact]:
@@ -111,15 +118,30 @@ def _useless(about: bytes, correction: Fact, known: dict[bytes, Fact], unfit: se
 def _corrected(fact: Fact, correction: EventCorrected) -> Fact | None:
     """The fact with the other data, where it sorts then; None where the data do not fit its type."""
     try:
+        if not _fits(fact.type, correction.data):
+            return None
         body = msgspec.convert(correction.data, EVENTS[fact.type].body)
-    except (msgspec.ValidationError, KeyError, ValueError):
+        return replace(fact, body=body, **rekeyed(fact, body)) if is_sound(body) else None
+    except (KeyError, ValueError, OverflowError):  # msgspec.ValidationError is a ValueError
         return None
-    return replace(fact, body=body, **rekeyed(fact, body))
+
+
+def _fits(type_name: str, data: Any) -> bool:
+    return bool(_validator(type_name).is_valid(data))
+
+
+@cache
+def _validator(type_name: str) -> Any:
+    return jsonschema_rs.Draft202012Validator(data_schema(EVENTS[type_name].body), validate_formats=True)
 
 
 def rekeyed(fact: Fact, body: Any) -> dict[str, Any]:
     """`at` and `key` of the fact with that body: an `effective_at` moves it."""
-    at = getattr(body, "effective_at", None) or fact.said_at or fact.at
+    at = getattr(body, "effective_at", None)
+    if at is None:
+        at = fact.said_at or fact.at
+    elif fact.of_day:
+        at = at.replace(hour=23, minute=59, second=59, microsecond=999_999)
     at = at.astimezone(UTC)
     return {"at": at, "key": ((at - EPOCH) // _MICROSECOND, *fact.key[1:])}
 

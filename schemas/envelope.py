@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-LOG_ATTRIBUTES = frozenset({"partition", "position", "version", "recordedtime", "anomaly"})
+LOG_ATTRIBUTES = frozenset({"partition", "position", "version", "recordedtime", "anomaly", "pipelineversion"})
 """Extension attributes that only the log gives; a sender that sets one is refused."""
 
 

@@ -12,6 +12,8 @@ from schemas.events.registry import EVENTS
 OrderKey = tuple[int, int, str, int]
 """(business_at in µs since 1970, 0 or 1 = no sequence, sequence, rank of the type); the version breaks ties."""
 
+PIPELINE = "pipelineversion"
+"""The extension attribute by which the log says which pipeline a capture chose: a later version of it changes no past."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -29,6 +31,9 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     body: Any
     ref: bytes = b""
     said_at: datetime | None = None
+    of_day: bool = False
+    pipeline: str | None = None
+    """`name@version` of the pipeline that the event put its lead on when it was stored."""
 
 
 def reference(source: str, id: str) -> bytes:
@@ -42,7 +47,11 @@ def fact_of(event: Event | Recorded, version: int, body: Any) -> Fact:
     said_at = None
     if getattr(body, "effective_at", None) is not None:
         said_at = business_at(event.occurred_at, event.meta, None)
-    return Fact(key, version, event.type, instant_of(key), body, reference(event.source, event.id), said_at)
+    meta = event.meta
+    return Fact(
+        key, version, event.type, instant_of(key), body, reference(event.source, event.id), said_at,
+        meta.get("timeprecision") == "day", meta.get(PIPELINE),
+    )  # fmt: skip
 
 
 def instant_of(key: OrderKey) -> datetime:

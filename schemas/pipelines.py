@@ -149,6 +149,16 @@ class Pipelines:
         """The pipeline of that name and version; the nearest there is where either is unknown, so that a fold stays total."""
         return self._versions.get((name or "", version or 0)) or self._newest.get(name or "", self.default)
 
+    def named(self, text: str | None) -> Pipeline:
+        """The pipeline that `name@version` names, as `of` has it."""
+        name, _, version = (text or "").partition("@")
+        return self.of(name or None, int(version) if version.isdigit() else None)
+
+    def with_stage(self, stage: str) -> Pipeline:
+        """The default pipeline where it has the stage; else the first by name that has it; else the default."""
+        found = [pipeline for pipeline in self._newest.values() if pipeline.stage(stage) is not None]
+        return self.default if self.default in found or not found else min(found, key=lambda each: each.name)
+
     def description(self) -> str:
         """Everything that the fold of a lead takes from the pipelines, as one line: equal only where they are."""
         return repr([self._versions[key] for key in sorted(self._versions)])

@@ -85,12 +85,13 @@ class _PlainLine(_Line, frozen=True, gc=False, forbid_unknown_fields=True):
     causationid: str | None = None
     traceparent: str | None = None
     anomaly: str | None = None
+    pipelineversion: str | None = None
 
 
 _read_plain = msgspec.json.Decoder(_PlainLine).decode
 _read_line = msgspec.json.Decoder(_Line).decode
 _read_any = msgspec.json.Decoder(dict[str, Any]).decode
-_USUAL = ("sequence", "timeprecision", "correlationid", "causationid", "traceparent", "anomaly")
+_USUAL = ("sequence", "timeprecision", "correlationid", "causationid", "traceparent", "anomaly", "pipelineversion")
 _LINE_NAMES = frozenset(_PlainLine.__struct_fields__) - frozenset(_USUAL)
 
 

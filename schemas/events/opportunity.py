@@ -156,4 +156,4 @@ class LeadMerged(Body, frozen=True, kw_only=True):
 class LeadAbsorbed(Body, frozen=True, kw_only=True):
     """This lead was one with another and ends; derived from LeadMerged on the survivor."""
 
-    surviving_lead_id: Annotated[Id, doc("The lead that goes on, without `lead/`.", "L-1")]
+    surviving_lead_id: Annotated[Id, doc("The lead that goes on, without `lead/`.", "L-3")]

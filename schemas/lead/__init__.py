@@ -7,10 +7,11 @@
 from schemas.fact import Fact, OrderKey, reference
 from schemas.lead.fold import LeadBody, at_instant, evolve, fold
 from schemas.lead.keeping import next_change, time_passed
-from schemas.lead.state import UNKNOWN_LEAD, Anomaly, Lead
+from schemas.lead.state import INSIDE, UNKNOWN_LEAD, Anomaly, Lead
 from schemas.lead.transitions import normal_events, state_of
 
 __all__ = [
+    "INSIDE",
     "UNKNOWN_LEAD",
     "Anomaly",
     "Fact",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from schemas.fact import Fact
-from schemas.lead.state import ANOMALIES_KEPT, Anomaly, ContractState, Lead
+from schemas.lead.state import ANOMALIES_KEPT, Anomaly, ContractState, Lead, UpgradeStatus
 from schemas.pipelines import Pipeline, Pipelines
 
 Part = TypeVar("Part")
@@ -63,3 +63,16 @@ def with_contract(lead: Lead, contract: ContractState) -> Lead:
     return replace(
         lead, contracts=put(lead.contracts, contract, lambda known: known.contract_id == contract.contract_id)
     )
+
+
+def flagged(lead: Lead, contract_id: str | None, status: UpgradeStatus, new_lead_id: str | None = None) -> Lead:
+    """Answers the upgrades that are due on that contract; on all of them where None is named."""
+    if not lead.upgrade_due:
+        return lead
+    upgrades = tuple(
+        replace(each, status=status, new_lead_id=new_lead_id)
+        if each.status == "due" and (contract_id is None or each.contract_id in (None, contract_id))
+        else each
+        for each in lead.upgrades
+    )
+    return replace(lead, upgrades=upgrades)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from schemas.events.fields import Contract
 from schemas.events.transaction import Delivered, Lost, OrderCancelled, OrderPlaced, Won
 from schemas.fact import Fact
-from schemas.lead.changes import adding, anomalous, contract_of, entering, put, with_contract, without
+from schemas.lead.changes import adding, anomalous, contract_of, entering, flagged, put, with_contract, without
 from schemas.lead.state import ContractState, Lead, Order
 from schemas.pipelines import PHASE_RANK, Pipelines
 
@@ -35,9 +35,22 @@ def won(lead: Lead, fact: Fact, body: Won, pipelines: Pipelines) -> Lead:
         left_phase=lead.phase if open_before else lead.left_phase,
         left_stage=lead.stage if open_before else lead.left_stage,
         implied=adding(lead.implied, "Qualified") if skipped else lead.implied,
+        ended_at=None,
         **entering(lead, "transaction", fact.at, pipelines),
     )
-    return _check_terms(closed, fact, body)
+    return _check_terms(_end_what_ended_before(closed, fact), fact, body)
+
+
+def _end_what_ended_before(lead: Lead, fact: Fact) -> Lead:
+    """Contracts of which an end was told before they began: they end before their start, and that is said."""
+    for contract in lead.running_contracts if lead.early_ends else ():
+        end = next((each for each in lead.early_ends if each.contract_id in (None, contract.contract_id)), None)
+        if end is not None:
+            ended = replace(contract, ended_at=end.at, end_reason=end.reason, voluntary=end.voluntary)
+            lead = anomalous(with_contract(lead, ended), fact, "a contract ends before it starts")
+    if lead.contracts and not lead.running_contracts:
+        return replace(lead, standing="churned", ended_at=max(each.ended_at or fact.at for each in lead.contracts))
+    return lead
 
 
 def _begun(contract: Contract, fact: Fact) -> ContractState:
@@ -81,7 +94,7 @@ def lost(lead: Lead, fact: Fact, body: Lost) -> Lead:
     if lead.phase == "listed":
         return replace(lead, standing="out", loss_reason=body.reason)
     after = replace(
-        lead,
+        flagged(lead, None, "cleared") if lead.outcome == "won" else lead,
         outcome="lost",
         standing="running" if lead.standing in ("recycled", "churned", "cancelled") else lead.standing,
         closed_at=lead.closed_at if lead.outcome == "lost" else fact.at,
@@ -109,7 +122,7 @@ def reopened(lead: Lead, fact: Fact) -> Lead:
     if lead.outcome == "open" or lead.standing != "running":
         return lead
     return replace(
-        lead,
+        flagged(lead, None, "cleared") if lead.outcome == "won" else lead,
         outcome="open",
         phase=lead.left_phase or lead.phase,
         stage=lead.left_stage or lead.stage,

@@ -103,23 +103,24 @@ LeadBody = (
 
 def fold(facts: Iterable[Fact], pipelines: Pipelines, lead: Lead = UNKNOWN_LEAD) -> Lead:
     """The state after all `facts`, in any order; corrections among them count as `schemas.corrections` says."""
-    counting, waiting, corrections = effective(facts)
-    for fact in counting:
+    found = effective(facts)
+    for fact in found.facts:
         lead = evolve(lead, fact, pipelines)
-    for each in waiting:
-        lead = noted(lead, Anomaly(*each))
-    return replace(lead, corrections=corrections) if corrections else lead
+    for each in found.waiting:
+        lead = noted(lead, Anomaly(each.version, each.type, each.reason))
+    return replace(lead, corrections=found.corrections, unsettled=not found.settled) if found.corrections else lead
 
 
 def at_instant(facts: Iterable[Fact], at: datetime, pipelines: Pipelines) -> Lead:
     """The state at an instant: all facts with a business_at before it, and what time alone has brought until then."""
-    counting, waiting, _ = effective(facts)
+    found = effective(facts)
     lead = UNKNOWN_LEAD
-    for fact in counting:
+    for fact in found.facts:
         if fact.at < at:
             lead = evolve(lead, fact, pipelines)
-    for each in waiting:
-        lead = noted(lead, Anomaly(*each))
+    for each in found.waiting:
+        if each.at < at:
+            lead = noted(lead, Anomaly(each.version, each.type, each.reason))
     return time_passed(lead, at, pipelines)
 
 

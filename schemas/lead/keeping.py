@@ -18,10 +18,10 @@ from schemas.events.management import (
 from schemas.events.transaction import ContractSigned
 from schemas.events.upgrade import CompetitorTermRecorded, UpgradeAccepted, UpgradeDeclined, UpgradeDue
 from schemas.fact import Fact
-from schemas.lead.changes import anomalous, contract_of, entering, pipeline_of, put, with_contract
+from schemas.lead.changes import anomalous, contract_of, entering, flagged, pipeline_of, put, with_contract
 from schemas.lead.closing import start_of
 from schemas.lead.selling import answered, waits
-from schemas.lead.state import ContractState, EndReason, Lead, Upgrade, UpgradeStatus, Waiting
+from schemas.lead.state import ContractState, EarlyEnd, EndReason, Lead, Upgrade, Waiting
 from schemas.pipelines import Lapse, Pipelines
 
 _UNKNOWN_CONTRACT = "no such contract is known of this lead"
@@ -38,7 +38,7 @@ def changed(lead: Lead, fact: Fact, body: ContractChanged) -> Lead:
         begun = ContractState(
             contract_id=body.contract_id, starts_at=fact.at, mrr=body.mrr, seats=body.seats, product=body.product
         )
-        return anomalous(with_contract(lead, begun), fact, _UNKNOWN_CONTRACT)
+        return anomalous(_back(with_contract(lead, begun)), fact, _UNKNOWN_CONTRACT)
     after = with_contract(
         lead, replace(known, mrr=body.mrr, seats=body.seats or known.seats, product=body.product or known.product)
     )
@@ -49,17 +49,22 @@ def renewed(lead: Lead, fact: Fact, body: ContractRenewed) -> Lead:
     known = contract_of(lead, body.contract_id)
     contract = known or ContractState(contract_id=body.contract_id, starts_at=fact.at)
     after = with_contract(lead, replace(contract, mrr=body.mrr, term_end=body.term_end, ended_at=None, end_reason=None))
-    after = _flagged(after, body.contract_id, "cleared")
+    after = _back(flagged(after, body.contract_id, "cleared"))
     if known is None:
         return anomalous(after, fact, _UNKNOWN_CONTRACT)
     return after if known.running else anomalous(after, fact, "the contract had ended")
+
+
+def _back(lead: Lead) -> Lead:
+    """A contract runs, so the customer is none who has left."""
+    return replace(lead, standing="running", ended_at=None) if lead.standing == "churned" else lead
 
 
 def superseded(lead: Lead, fact: Fact, body: ContractSuperseded) -> Lead:
     for contract in lead.running_contracts:
         if body.contract_id in (None, contract.contract_id):
             ended = replace(contract, ended_at=fact.at, end_reason="superseded", superseded_by=body.by_lead_id)
-            lead = with_contract(lead, ended)
+            lead = flagged(with_contract(lead, ended), contract.contract_id, "cleared")
     return lead if lead.running_contracts else replace(lead, ended_at=fact.at)
 
 
@@ -67,7 +72,7 @@ def cancellation_requested(lead: Lead, fact: Fact, body: CancellationRequested) 
     """Stands in the order at effective_at: a notice that was taken back before is known by then."""
     contract = contract_of(lead, body.contract_id)
     if contract is None:
-        return anomalous(lead, fact, _UNKNOWN_CONTRACT)
+        return _ended_early(lead, fact, EarlyEnd(fact.at, "cancelled", True, body.contract_id))
     said_at = fact.said_at or fact.at
     if contract.notice_withdrawn_at is not None and contract.notice_withdrawn_at >= said_at:
         return lead
@@ -89,28 +94,36 @@ def churned(lead: Lead, fact: Fact, body: Churned) -> Lead:
     else:
         named = contract_of(lead, body.contract_id)
         if named is None:
-            return anomalous(lead, fact, _UNKNOWN_CONTRACT)
+            return _ended_early(lead, fact, EarlyEnd(fact.at, "churned", body.voluntary, body.contract_id))
         contracts = (named,)
+    if not contracts and lead.outcome != "won":
+        return _ended_early(lead, fact, EarlyEnd(fact.at, "churned", body.voluntary))
     return _ended(lead, fact, contracts, "churned", voluntary=body.voluntary)
 
 
+def _ended_early(lead: Lead, fact: Fact, end: EarlyEnd) -> Lead:
+    """Nobody has said that it began: the end is kept for the contract, which will end before its start."""
+    return anomalous(replace(lead, early_ends=(*lead.early_ends, end)), fact, _UNKNOWN_CONTRACT)
+
+
 def _ended(lead: Lead, fact: Fact, contracts: tuple[ContractState, ...], reason: EndReason, *, voluntary: bool) -> Lead:
+    if not any(contract.running for contract in contracts) and contracts:
+        return anomalous(lead, fact, "the contract had ended")
     for contract in contracts:
         if not contract.running:
-            lead = anomalous(lead, fact, "the contract had ended")
             continue
         lead = with_contract(lead, replace(contract, ended_at=fact.at, end_reason=reason, voluntary=voluntary))
-        lead = _flagged(lead, contract.contract_id, "cleared")
+        lead = flagged(lead, contract.contract_id, "cleared")
         if fact.at < contract.starts_at:
             lead = anomalous(lead, fact, "a contract ends before it starts")
-    return _left(lead, fact.at)
+    return left(lead, fact.at)
 
 
-def _left(lead: Lead, at: datetime) -> Lead:
+def left(lead: Lead, at: datetime) -> Lead:
     """The customer has left once the last contract has ended."""
     if lead.running_contracts or lead.outcome != "won" or lead.standing != "running":
         return lead
-    return replace(_flagged(lead, None, "cleared"), standing="churned", ended_at=at)
+    return replace(flagged(lead, None, "cleared"), standing="churned", ended_at=at)
 
 
 def reactivated(lead: Lead, fact: Fact, body: Reactivated, pipelines: Pipelines) -> Lead:
@@ -139,10 +152,10 @@ def reactivated(lead: Lead, fact: Fact, body: Reactivated, pipelines: Pipelines)
 
 def upgrade_due(lead: Lead, fact: Fact, body: UpgradeDue) -> Lead:
     due = Upgrade("due", body.due_at, body.basis, body.contract_id, body.term_end)
-    flagged = replace(lead, upgrades=put(lead.upgrades, due, lambda each: each.contract_id == body.contract_id))
+    marked = replace(lead, upgrades=put(lead.upgrades, due, lambda each: each.contract_id == body.contract_id))
     if not _term_known(lead, body.contract_id):
-        return anomalous(flagged, fact, "no contract is running and no competitor's term is known")
-    return flagged
+        return anomalous(marked, fact, "no contract is running and no competitor's term is known")
+    return marked
 
 
 def _term_known(lead: Lead, contract_id: str | None) -> bool:
@@ -157,21 +170,8 @@ def upgrade_answered(lead: Lead, fact: Fact, body: UpgradeAccepted | UpgradeDecl
     if not due:
         return anomalous(lead, fact, "no upgrade of this lead is due")
     if isinstance(body, UpgradeAccepted):
-        return _flagged(lead, body.contract_id, "accepted", new_lead_id=body.new_lead_id)
-    return _flagged(lead, body.contract_id, "declined")
-
-
-def _flagged(lead: Lead, contract_id: str | None, status: UpgradeStatus, new_lead_id: str | None = None) -> Lead:
-    """Answers the upgrades that are due on that contract; on all of them where None is named."""
-    if not lead.upgrade_due:
-        return lead
-    upgrades = tuple(
-        replace(each, status=status, new_lead_id=new_lead_id)
-        if each.status == "due" and (contract_id is None or each.contract_id in (None, contract_id))
-        else each
-        for each in lead.upgrades
-    )
-    return replace(lead, upgrades=upgrades)
+        return flagged(lead, body.contract_id, "accepted", new_lead_id=body.new_lead_id)
+    return flagged(lead, body.contract_id, "declined")
 
 
 def competitor_term(lead: Lead, body: CompetitorTermRecorded) -> Lead:
@@ -219,5 +219,5 @@ def time_passed(lead: Lead, at: datetime, pipelines: Pipelines) -> Lead:
                 over = start_of(contract.term_end) + timedelta(days=1)
                 if over + timedelta(days=pipeline.on_term_end.lapse) <= at:
                     lead = with_contract(lead, replace(contract, ended_at=over, end_reason="lapsed"))
-                    lead = _left(_flagged(lead, contract.contract_id, "cleared"), over)
+                    lead = left(flagged(lead, contract.contract_id, "cleared"), over)
     return lead

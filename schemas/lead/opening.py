@@ -15,10 +15,11 @@ from schemas.events.opportunity import (
     LeadScored,
 )
 from schemas.events.parties import ConsentGranted, ConsentWithdrawn
+from schemas.events.sales_process import StageEntered
 from schemas.fact import Fact
 from schemas.lead.changes import put, without
 from schemas.lead.state import Consent, Handover, Lead, Score, Touch
-from schemas.pipelines import Pipelines
+from schemas.pipelines import Pipeline, Pipelines
 
 FILLED_BY_A_FURTHER_TOUCH = (
     "owner", "region", "segment", "product", "account_id", "person_id", "campaign_id", "referrer_lead_id", "value", "origin",
@@ -40,7 +41,7 @@ def screened(lead: Lead, body: ContactScreened) -> Lead:
 
 def capture_implied(lead: Lead, fact: Fact, pipelines: Pipelines) -> Lead:
     """Something is known of a lead that nobody captured: it came to us then, by a channel that we do not know."""
-    pipeline = pipelines.default
+    pipeline = pipelines.named(fact.pipeline) if fact.pipeline else pipeline_for(fact.body, pipelines)
     return replace(
         lead,
         phase=pipeline.first.phase,
@@ -56,11 +57,16 @@ def capture_implied(lead: Lead, fact: Fact, pipelines: Pipelines) -> Lead:
     )
 
 
+def pipeline_for(body: Any, pipelines: Pipelines) -> Pipeline:
+    """The pipeline of a lead whose capture is only implied: one that has the stage which is spoken of, else the default."""
+    return pipelines.with_stage(body.stage) if isinstance(body, StageEntered) else pipelines.default
+
+
 def captured(lead: Lead, fact: Fact, body: LeadCaptured, pipelines: Pipelines) -> Lead:
     if lead.captured_at is not None and "LeadCaptured" not in lead.implied:
         blanks = {name: getattr(body, name) for name in FILLED_BY_A_FURTHER_TOUCH if getattr(lead, name) is None}
         return replace(lead, touches=lead.touches + 1, **blanks)
-    pipeline = pipelines.of(body.pipeline)
+    pipeline = pipelines.named(fact.pipeline) if fact.pipeline else pipelines.of(body.pipeline)
     known: dict[str, Any] = {
         name: getattr(body, name) if getattr(body, name) is not None else getattr(lead, name)
         for name in FILLED_BY_A_FURTHER_TOUCH

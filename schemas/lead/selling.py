@@ -13,7 +13,7 @@ from schemas.events.sales_process import (
     StageEntered,
 )
 from schemas.fact import Fact
-from schemas.lead.changes import anomalous, entering, pipeline_of, put, without
+from schemas.lead.changes import adding, anomalous, entering, pipeline_of, put, without
 from schemas.lead.state import Bant, ContactRole, Lead, Waiting
 from schemas.pipelines import PHASE_RANK, Pipelines, Stage
 
@@ -97,9 +97,11 @@ def pipeline_moved(lead: Lead, fact: Fact, body: PipelineMoved, pipelines: Pipel
     stage = pipeline.stage(body.stage) if pipeline is not None else None
     if pipeline is None or stage is None:
         return anomalous(lead, fact, "there is no such pipeline, or no such stage in it")
+    before = f"{lead.pipeline}@{lead.pipeline_version}"
+    left = pipeline.entrance(lead.left_phase) if lead.left_phase is not None else None
     return replace(
         lead, pipeline=pipeline.name, pipeline_version=pipeline.version, stage=stage.name, phase=stage.phase,
-        stage_entered_at=fact.at, visit=lead.visit + 1,
+        stage_entered_at=fact.at, visit=lead.visit + 1, left_stage=left, followed=adding(lead.followed, before),
     )  # fmt: skip
 
 

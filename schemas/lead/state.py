@@ -129,6 +129,15 @@ class ContractState(Part, frozen=True, kw_only=True):
         return self.ended_at is None
 
 
+class EarlyEnd(Part, frozen=True):
+    """A contract was said to end before anybody said that it had begun. `contract_id` None: all of them."""
+
+    at: datetime
+    reason: EndReason
+    voluntary: bool
+    contract_id: str | None = None
+
+
 class Consent(Part, frozen=True):
     """The last word on one purpose and channel."""
 
@@ -143,7 +152,8 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `phase` is None for a lead nobody has heard of. `visit` counts the stages entered. `implied` names the event types that
     must have happened unseen; `anomalies` holds the last 50 contradictions, `anomaly_count` counts all. `corrections`
-    counts events of the stream that correct or retract others: while there are any, every new fact folds all anew.
+    counts events of the stream that correct or retract others; while one of them is `unsettled`, every new fact folds all anew.
+    `followed` names pipelines that the lead was moved away from (`name@version`).
     """
 
     phase: str | None = None
@@ -211,6 +221,9 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     anomalies: tuple[Anomaly, ...] = ()
     anomaly_count: int = 0
     corrections: int = 0
+    unsettled: bool = False
+    followed: tuple[str, ...] = ()
+    early_ends: tuple[EarlyEnd, ...] = ()
 
     @property
     def running_contracts(self) -> tuple[ContractState, ...]:
@@ -227,3 +240,6 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 UNKNOWN_LEAD = Lead()
+
+INSIDE = ("corrections", "unsettled", "followed", "early_ends")
+"""Fields that the fold keeps for itself: they are not shown."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from schemas.events import EVENTS, EventType, data_schema
 from schemas.examples import examples
-from schemas.lead import Lead
+from schemas.lead import INSIDE, Lead
 from schemas.lead.transitions import STATES
 from schemas.publication.json_schemas import hoisted, schema_documents
 
@@ -136,16 +136,23 @@ def _lead_state() -> dict[str, Any]:
             "enum": list(STATES),
             "description": "Where it stands in the table of transitions.",
         },
-        **{name: part for name, part in fold["properties"].items() if name != "corrections"},
+        **{name: part for name, part in fold["properties"].items() if name not in INSIDE},
         "phase": {
             "type": ["string", "null"],
             "description": "The phase as people are shown it: upgrade while one is due.",
+        },
+        "underlying_phase": {"type": "string", "description": "The phase it is in otherwise, while an upgrade is due."},
+        "last_fact_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Instant of the last fact in the order of the business: the state is told up to then. It may lie ahead, "
+            "where a later end is known: `GET /v1/leads/{id}` tells the state of now.",
         },
     }
     return {
         **fold,
         "properties": shown,
-        "required": ["id", "version", "partition", "state", "outcome", "standing", "phase"],
+        "required": ["id", "version", "partition", "state", "outcome", "standing", "phase", "last_fact_at"],
     }
 
 

@@ -20,7 +20,7 @@ from services.cli import settings
 from services.cli.machine import CannotStart
 from services.cli.settings import CliSettings
 from services.kernel.clock import utc_now
-from services.kernel.configuration import read_documents
+from services.kernel.configuration import Misconfigured, read_documents
 
 app = typer.Typer(
     no_args_is_help=True, help="The company's own stages: check them, list them, move leads between them."
@@ -28,6 +28,8 @@ app = typer.Typer(
 console = Console(highlight=False, soft_wrap=True)
 
 SOURCE = "/salescycle/pipelines"
+GONE = ("absorbed", "void")
+"""Leads that move no more: another one goes on for them, or they never counted."""
 _PAGE = 500
 
 
@@ -104,7 +106,9 @@ def _read(folder: Path) -> Pipelines:
     try:
         return read_pipelines(read_documents(folder, ".yaml"))
     except PipelineError as error:
-        raise CannotStart(f"{folder}/{error}") from None
+        raise CannotStart(f"The pipelines in {folder} cannot be used. {error}") from None
+    except Misconfigured as error:
+        raise CannotStart(str(error)) from None
 
 
 def _pipeline(pipelines: Pipelines, named: str) -> Pipeline:
@@ -138,7 +142,8 @@ async def _move(
         with Progress(console=console, transient=True) as progress:
             looking = progress.add_task("looking at leads", total=None)
             async for each in _leads(http, pipelines, from_, leads):
-                if (each.get("pipeline"), each.get("pipeline_version")) != (target.name, target.version):
+                there = (each.get("pipeline"), each.get("pipeline_version")) == (target.name, target.version)
+                if not there and each["standing"] not in GONE:
                     steps.append(_step(each, target, renamed))
                 progress.advance(looking)
         _show(steps, target)
@@ -173,7 +178,8 @@ async def _leads(
 
 
 def _step(lead: dict[str, Any], target: Pipeline, renamed: dict[str, str]) -> Step:
-    stage, phase = lead.get("stage") or "", lead.get("phase") or "opportunity"
+    stage = lead.get("stage") or ""
+    phase = lead.get("underlying_phase") or lead.get("phase") or "opportunity"
     new = target.stage(renamed.get(stage, stage)) or target.stage(target.entrance(phase)) or target.first
     return Step(lead["id"], lead["version"], stage, new.name, phase, new.phase)
 

@@ -74,6 +74,9 @@ class Decider(Protocol):
 
     def verdict(self, before: Any, after: Any, fact: Any) -> Verdict: ...
 
+    def stamp(self, before: Any, after: Any, fact: Any) -> dict[str, str]:
+        """Extension attributes that are stored with the event, because a later fold could not know them again."""
+
     def normal_next(self, state: Any) -> list[str]: ...
 
     def summary(self, state: Any) -> dict[str, Any]:

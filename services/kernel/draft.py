@@ -3,6 +3,7 @@
 Pure but for the records and receipts it is given; nothing is stored before `services.kernel.committer` sends the rows.
 """
 
+from collections import deque
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,12 +21,17 @@ from services.kernel.submission import Appended, Receipt, Submission
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
+MOST_DERIVED = 20_000
+"""How many events may follow from one."""
+
+
 class _Row(msgspec.Struct, eq=False):
     event: Event
     version: int
     partition: int
     verdict_implied: tuple[str, ...]
     anomaly: str | None
+    stamp: dict[str, str]
     slot: int = 0
     offset: int = 0
 
@@ -87,8 +93,7 @@ class Draft:
                 rows.append(row)
                 outcome.append(row)
                 self._fresh[event.source, event.id] = row
-                for derived in following:
-                    self._follow(derived, rows, saved)
+                self._follow(following, rows, saved)
                 number += 1
         except SalescycleError as refusal:
             for row in rows:
@@ -141,23 +146,34 @@ class Draft:
             working = self._working[stream] = Working(record, partition_of(stream, self._partitions), history)
         return working
 
-    def _follow(self, event: Event, rows: list[_Row], saved: dict[str, Any]) -> None:
-        """Append what was derived, and what is derived from it in turn; what is stored already stays as it is."""
-        if partition_of(event.stream, self._partitions) not in self._owned:
-            return  # another placement: a reader of the log derives it there
-        self.derived.append(event)
-        if self._loaded is not None and event.stream not in self._loaded:
-            self.missing.add(event.stream)
-        if self._known(event) is not None:
-            return
-        working = self._stream(event.stream)
-        if event.stream not in saved:
-            saved[event.stream] = working.snapshot()
-        row, following = self._judge(working, event, strict=False, posted=False)
-        rows.append(row)
-        self._fresh[event.source, event.id] = row
-        for derived in following:
-            self._follow(derived, rows, saved)
+    def _follow(self, first: Sequence[Event], rows: list[_Row], saved: dict[str, Any]) -> None:
+        """Append what was derived, and what is derived from it in turn; what is stored already stays as it is.
+
+        Raises SalescycleError where it does not end: nothing of the cause is stored then.
+        """
+        waiting = deque(first)
+        for _ in range(MOST_DERIVED):
+            if not waiting:
+                return
+            event = waiting.popleft()
+            if partition_of(event.stream, self._partitions) not in self._owned:
+                continue  # another placement: a reader of the log derives it there
+            self.derived.append(event)
+            if self._loaded is not None and event.stream not in self._loaded:
+                self.missing.add(event.stream)
+            try:
+                if self._known(event) is not None:
+                    continue
+            except IdempotencyMismatch:
+                continue  # derived before, from what was known then: its cause is not at fault
+            working = self._stream(event.stream)
+            if event.stream not in saved:
+                saved[event.stream] = working.snapshot()
+            row, following = self._judge(working, event, strict=False, posted=False)
+            rows.append(row)
+            self._fresh[event.source, event.id] = row
+            waiting.extend(following)
+        raise SalescycleError("more follows from this event than can be stored with it")
 
     def _judge(self, working: Working, event: Event, strict: bool, posted: bool = True) -> tuple[_Row, list[Event]]:
         """Decide one event on its stream: its row, and the events that follow from it.
@@ -199,7 +215,7 @@ class Draft:
         working.version = version
         working.key = max(working.key, fact.key)
         working.state = state
-        return _Row(event, version, working.partition, implied, anomaly), following
+        return _Row(event, version, working.partition, implied, anomaly, decider.stamp(before, state, fact)), following
 
     def _following(
         self, decider: Decider, event: Event, fact: Any, before: Any, state: Any, history: list[Any] | None
@@ -301,6 +317,8 @@ class Draft:
 
 def _meta(row: _Row) -> str | None:
     meta = row.event.meta
+    if row.stamp:
+        meta = {**meta, **row.stamp}
     if row.anomaly is not None:
         meta = {**meta, "anomaly": row.anomaly}
     return _encode(meta).decode() if meta else None

@@ -8,8 +8,7 @@ from fastapi.responses import Response
 from services.kernel.auth import requires
 from services.kernel.http import Limit, answers, strict_query
 from services.kernel.placements import Placements
-from services.kernel.stream_state import decode_state
-from services.lifecycle.past import Instant, Kinds, moment, standing
+from services.lifecycle.past import Instant, Kinds, current, moment, standing
 from services.lifecycle.stream_reads import (
     JSON,
     LISTED,
@@ -65,11 +64,9 @@ def leads_router(placements: Placements, kinds: Kinds, base_url: str) -> APIRout
         labels = [f"{name}={value}" for name, value in given.items() if value is not None]
         if anomalous:
             labels.append("anomalous=true")
-        kind = kinds["lead"]
 
-        def shown(row: Any) -> Shown:
-            record = decode_state(row["state"], row["version"], kind)
-            return lead_shown(row["stream"], row["partition"], record.version, record.state)
+        async def shown(row: Any) -> Shown:
+            return lead_shown(*await current(placements, kinds, *row))
 
         return await listed(request, placements, "lead", "leads", labels, limit, cursor, shown, LEAD_COLUMNS)
 

@@ -47,7 +47,7 @@ def _add_kind(router: APIRouter, placements: Placements, kinds: Kinds, base_url:
         responses=JSON,
     )
     async def list_all(request: Request, reader: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        def shown(row: Any) -> Shown:
+        async def shown(row: Any) -> Shown:
             record = decode_state(row["state"], row["version"], kinds[kind])
             return attributes_shown(
                 row["stream"], row["partition"], record.version, record.state, person_data="pii:read" in reader.scopes
@@ -65,7 +65,7 @@ def _add_kind(router: APIRouter, placements: Placements, kinds: Kinds, base_url:
         asked = moment(as_of, known_at, version)
         found = await standing(placements, kinds, f"{kind}/{id}", asked)
         headers = {"ETag": f'"{found.version}"'} if asked.is_now else {}
-        shown = attributes_shown(*found, person_data="pii:read" in reader.scopes)
+        shown = attributes_shown(*found[:4], person_data="pii:read" in reader.scopes)
         return Response(msgspec.json.encode(shown), media_type="application/json", headers=headers)
 
     history = APIRouter(dependencies=[Depends(requires("pii:read" if kind in ("person", "owner") else "events:read"))])

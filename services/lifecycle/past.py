@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from fastapi import Query
 
-from schemas.fact import EPOCH, Fact
+from schemas.fact import Fact, instant_of
 from schemas.rules import TIME_PATTERN
 from schemas.rules import instant as instant_of_text
 from services.kernel.clock import utc_now
@@ -53,12 +53,16 @@ class Moment(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A stream at a moment. `version` is that of its last event taken into account, `partition` where it lies."""
+    """A stream at a moment. `version` is that of the last event to arrive that was taken into account.
+
+    `last_fact_at`: the business_at of the last fact in order; it may lie ahead where the state is that after all facts.
+    """
 
     stream: str
     partition: int
     version: int
     state: Any
+    last_fact_at: datetime
 
 
 def moment(as_of: str | None, known_at: str | None, version: int | None) -> Moment:
@@ -90,16 +94,38 @@ async def standing(placements: Placements, kinds: Kinds, stream: str, asked: Mom
     row = await log.reads.fetchrow("SELECT version, state FROM stream WHERE stream = $1", stream)
     if row is None:
         raise NotFound("no event of it is stored")
-    now = utc_now()
+    if asked.version is not None and asked.version > row["version"]:
+        raise NotFound(f"its newest version is {row['version']}")
     if asked.is_now:
-        record = decode_state(row["state"], row["version"], kind)
-        ahead = record.key[0] > (now - EPOCH).total_seconds() * 1_000_000
-        if not ahead and not kind.changes_by(record.state, now):
-            return Standing(stream, partition, record.version, record.state)
-    facts = await _facts(placements, kind, stream, asked, row["version"])
-    if not facts:
+        return await current(placements, kinds, stream, partition, row["version"], row["state"])
+    return await _folded(placements, kind, stream, partition, asked, row["version"])
+
+
+async def current(
+    placements: Placements, kinds: Kinds, stream: str, partition: int, version: int, state: str
+) -> Standing:
+    """The stream now, of which the store holds this state; folded anew only where an event lies ahead or time has passed.
+
+    Raises RangeTooWide as `standing`.
+    """
+    kind = kinds[stream.partition("/")[0]]
+    record = decode_state(state, version, kind)
+    now = utc_now()
+    last_fact_at = instant_of(record.key)
+    if last_fact_at <= now and not kind.changes_by(record.state, now):
+        return Standing(stream, partition, record.version, record.state, last_fact_at)
+    return await _folded(placements, kind, stream, partition, Moment(), version)
+
+
+async def _folded(
+    placements: Placements, kind: Kind, stream: str, partition: int, asked: Moment, version: int
+) -> Standing:
+    at = asked.as_of or utc_now()
+    facts = await _facts(placements, kind, stream, asked, version)
+    before = [fact.at for fact in facts if fact.at < at]
+    if not before:
         raise NotFound("nothing of it was known then")
-    return Standing(stream, partition, max(fact.version for fact in facts), kind.at(facts, asked.as_of or now))
+    return Standing(stream, partition, max(fact.version for fact in facts), kind.at(facts, at), max(before))
 
 
 async def _facts(placements: Placements, kind: Kind, stream: str, asked: Moment, newest: int) -> list[Fact]:

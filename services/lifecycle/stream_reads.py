@@ -1,7 +1,7 @@
 """What reads of all kinds of stream share: a list by labels, the history of one, one event of it."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def listed(
     request: Request, placements: Placements, kind: str, name: str, labels: Sequence[str], limit: int, cursor: str | None,
-    shown: Callable[[Any], Shown], columns: tuple[str, ...],
+    shown: Callable[[Any], Awaitable[Shown]], columns: tuple[str, ...],
 ) -> Response:  # fmt: skip
     """A page of the streams of a kind that have all labels, by id: {<name>: [...], next_cursor}.
 
@@ -58,7 +58,7 @@ async def listed(
     ]
     rows = list(heapq.merge(*pages, key=lambda row: row["stream"]))[: limit + 1]
     following = encode_cursor([asked, rows[limit - 1]["stream"]]) if len(rows) > limit else None
-    items = [shown(row) for row in rows[:limit]]
+    items = [await shown(row) for row in rows[:limit]]
     if form == CSV:
         body = b"".join(csv_lines(columns, [cells(item, columns) for item in items]))
     elif form == NDJSON:

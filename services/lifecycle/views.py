@@ -1,11 +1,13 @@
 """How streams are shown: a lead, an account, a person, as JSON and as a row of a table."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from schemas.attributes import PERSON_DATA, Attributes
-from schemas.lead import Lead, state_of
+from schemas.fact import OrderKey, instant_of
+from schemas.lead import INSIDE, Lead, state_of
 
 Shown = dict[str, Any]
 """What is shown of one stream, by the names of its state."""
@@ -21,25 +23,30 @@ _encode = msgspec.json.Encoder().encode
 _plain = msgspec.to_builtins
 
 
-def lead_shown(stream: str, partition: int, version: int, lead: Lead) -> Shown:
-    """{id, version, partition, state, phase, outcome, standing, …}: the fold under its own names.
+def lead_shown(stream: str, partition: int, version: int, lead: Lead, last_fact_at: datetime) -> Shown:
+    """{id, version, partition, state, phase, outcome, standing, last_fact_at, …}: the fold under its own names.
 
-    `phase` is the one that is shown (upgrade while one is due), `state` the one of the transition table.
+    `phase` is the one that is shown (upgrade while one is due; `underlying_phase` is the other one then), `state` the one of
+    the transition table, `last_fact_at` the instant up to which the state is told: ahead of now where a later end is known.
     """
     shown = {
         "id": stream.partition("/")[2], "version": version, "partition": partition, "state": state_of(lead),
-        "outcome": "open", "standing": "running", **_plain(lead), "phase": lead.shown_phase,
+        "outcome": "open", "standing": "running", **_plain(lead), "phase": lead.shown_phase, "last_fact_at": last_fact_at,
     }  # fmt: skip
-    shown.pop("corrections", None)
+    if lead.shown_phase != lead.phase:
+        shown["underlying_phase"] = lead.phase
+    for inside in INSIDE:
+        shown.pop(inside, None)
     return shown
 
 
-def lead_body(stream: str, partition: int, version: int, lead: Lead) -> bytes:
+def lead_body(stream: str, partition: int, version: int, lead: Lead, last_fact_at: datetime) -> bytes:
     """The body of `GET /v1/leads/{id}`."""
-    return _encode(lead_shown(stream, partition, version, lead))
+    return _encode(lead_shown(stream, partition, version, lead, last_fact_at))
 
 
 class _Stored(msgspec.Struct):
+    key: OrderKey
     fold: Lead
 
 
@@ -50,13 +57,15 @@ def body_of_lead(stream: str, partition: int, version: int, state: str) -> bytes
     """The same from a row of the store, for the state topic: `state` is its JSON text; None where the stream is no lead."""
     if not stream.startswith("lead/"):
         return None
-    return lead_body(stream, partition, version, _stored(state).fold)
+    stored = _stored(state)
+    return lead_body(stream, partition, version, stored.fold, instant_of(stored.key))
 
 
 def attributes_shown(stream: str, partition: int, version: int, state: Attributes, *, person_data: bool) -> Shown:
     """{id, version, partition, …}; person data only for who may see it."""
     shown: Shown = {"id": stream.partition("/")[2], "version": version, "partition": partition, **_plain(state)}
-    shown.pop("corrections", None)
+    for inside in INSIDE:
+        shown.pop(inside, None)
     if not person_data and stream.startswith(("person/", "owner/")):
         shown = {name: value for name, value in shown.items() if name not in PERSON_DATA}
     return shown
@@ -74,4 +83,4 @@ def _cell(value: Any) -> Any:
             if value.keys() == {"amount", "currency"}
             else _encode(value).decode()
         )
-    return _encode(value).decode() if isinstance(value, list) else value
+    return _encode(value).decode() if isinstance(value, list | tuple) else value

@@ -27,6 +27,8 @@ class _Note(msgspec.Struct, array_like=True, gc=False):
     data: bytes
     ref: bytes
     said_at: int | None
+    of_day: bool = False
+    pipeline: str | None = None
 
 
 _decode_notes = msgspec.msgpack.Decoder(list[_Note]).decode
@@ -74,7 +76,7 @@ class LeadReader:
                 f"{kind} cannot be read: {type(error).__name__}", position=event.position, stream=event.stream
             ) from error
         said_at = None if fact.said_at is None else micros(fact.said_at)
-        note = _encode((*fact.key, version, kind, schema_version, data, fact.ref, said_at))
+        note = _encode((*fact.key, version, kind, schema_version, data, fact.ref, said_at, fact.of_day, fact.pipeline))
         return Reading((fact.key, version), fact, note, is_correction(body))
 
     def recall(self, notes: bytes, count: int) -> list[Reading]:
@@ -92,7 +94,7 @@ class LeadReader:
             body = body_of(event)
         key = (kept.at, kept.no_sequence, kept.sequence, kept.rank)
         said_at = None if kept.said_at is None else instant_of(kept.said_at)
-        fact = Fact(key, kept.version, kept.type, at, body, kept.ref, said_at)
+        fact = Fact(key, kept.version, kept.type, at, body, kept.ref, said_at, kept.of_day, kept.pipeline)
         return Reading((key, kept.version), fact, _encode(kept), is_correction(body))
 
     @staticmethod

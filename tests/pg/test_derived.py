@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from schemas.envelope import Event
+from schemas.pipeline_files import read_pipelines
 from services.kernel.errors import Invalid
 from services.lifecycle.domain.derive import SOURCE
+from services.lifecycle.domain.lead import LeadDecider
 from tests.support.builders import eur
 from tests.support.logs import LeadLog, check_dense, event, opened, prepare
 
@@ -170,8 +172,110 @@ async def test_a_correction_must_fit_the_event_that_it_is_about(log: LeadLog) ->
 
 
 async def test_what_is_stored_as_derived_is_readable_as_any_event(log: LeadLog) -> None:
-    await log.post(captured("A"), event("LeadCaptured", "B", on(1), timeprecision="day"))
+    await log.post(captured("A"), captured("B"))
     await log.post_one(merged("A", "B"))
-    copies = [each for each in await log.history("lead/A") if each.source == SOURCE]
-    assert [each.meta.get("timeprecision") for each in copies] == ["day"]
-    assert msgspec.json.decode(copies[0].data) == {"source_channel": "web"}
+    await log.post_one(event("ValueChanged", "B", on(12), data={"value": eur("7.00")}, timeprecision="day"))
+    (copy,) = [each for each in await log.history("lead/A") if each.type == "ValueChanged"]
+    assert (copy.source, copy.meta["timeprecision"], copy.meta["copiedfrom"]) == (SOURCE, "day", "lead/B")
+    assert msgspec.json.decode(copy.data) == {"value": eur("7.00")}
+
+
+async def test_leads_that_are_merged_in_a_ring_copy_each_fact_once_and_end(log: LeadLog) -> None:
+    await log.post(captured("A"), captured("B"), captured("C"))
+    for survivor, absorbed in (("A", "B"), ("B", "A"), ("B", "C"), ("C", "A")):
+        await log.post_one(merged(survivor, absorbed))
+    for lead in "ABC":
+        await log.post_one(event("ActivityLogged", lead, on(15)))
+    histories = [await log.history(f"lead/{lead}") for lead in "ABC"]
+    assert sum(map(len, histories)) < 40
+    with pytest.raises(Invalid):
+        await log.post_one(event("LeadAbsorbed", "A", on(9), data={"surviving_lead_id": "A"}))
+
+
+async def test_a_chain_of_merges_tells_the_last_survivor_each_later_fact_once(log: LeadLog) -> None:
+    await log.post(captured("A"), captured("B"), captured("C"))
+    await log.post(merged("B", "C", id="m-1"))
+    await log.post(merged("A", "B", id="m-2"))
+    await log.post_one(event("ActivityLogged", "C", on(15)))
+    assert [types_of for types_of in await types(log, "lead/A") if types_of == "ActivityLogged"] == ["ActivityLogged"]
+    assert (await log.state("A"))["activities"] == 1
+
+
+async def test_merged_retracted_and_merged_again_has_what_it_had_the_first_time(log: LeadLog) -> None:
+    await log.post(captured("B", 1, owner="bo"), won("B", 5, "C-1"), captured("A", 3))
+    first = merged("A", "B", id="m-1")
+    await log.post_one(first)
+    await log.post_one(retracted(first))
+    await log.post_one(merged("A", "B", id="m-2"))
+    state = await log.state("A")
+    assert (state["outcome"], state["owner"], [each["contract_id"] for each in state["contracts"]]) == (
+        "won",
+        "bo",
+        ["C-1"],
+    )
+    again = await log.post_one(merged("A", "B", id="m-3"))  # another system tells of the same merge
+    assert again.anomaly is None
+    assert [each["contract_id"] for each in (await log.state("A"))["contracts"]] == ["C-1"]
+
+
+async def test_what_came_while_two_leads_were_one_goes_with_the_merge(log: LeadLog) -> None:
+    await log.post(captured("A"), captured("B"))
+    before = await log.state("A")
+    merge = merged("A", "B")
+    await log.post_one(merge)
+    await log.post_one(event("ValueChanged", "B", on(12), data={"value": eur("7.00")}))
+    taken_back = retracted(merge)
+    await log.post_one(taken_back)
+    after = await log.state("A")
+    assert {**after, "version": 0, "corrections": 0} == {**before, "version": 0, "corrections": 0}
+    assert (await log.state("B"))["value"] == eur("7.00")
+    await log.post_one(retracted(taken_back, 25))
+    assert (await log.state("A"))["value"] == eur("7.00")
+    assert (await log.state("B"))["standing"] == "absorbed"
+
+
+async def test_a_cause_that_was_retracted_before_it_came_has_no_effect(log: LeadLog) -> None:
+    await log.post(captured("A"), captured("B"))
+    merge = merged("A", "B", id="m-1")
+    await log.post_one(retracted(merge))
+    await log.post_one(merge)
+    assert "standing" not in await log.state("B")
+    assert "absorbed_leads" not in await log.state("A")
+
+
+async def test_what_hangs_on_a_capture_that_comes_late_follows_when_it_comes(log: LeadLog) -> None:
+    await log.post_one(event("ConsentWithdrawn", "lead/A", on(3), data={"purpose": "any", "channel": "email"}))
+    await log.post(captured("OLD"), won("OLD", 2, "C-1"), won("A", 15, "C-9"))
+    origin = {"lead_id": "OLD", "kind": "renewal"}
+    await log.post_one(captured("A", 1, person_id="p-1", origin=origin))
+    (consent,) = (await log.state("person/p-1"))["consents"]
+    assert consent["granted"] is False
+    (contract,) = (await log.state("OLD"))["contracts"]
+    assert (contract["end_reason"], contract["superseded_by"]) == ("superseded", "A")
+
+
+async def test_a_merge_of_a_long_lead_stays_small(log: LeadLog) -> None:
+    await log.post(captured("A"), captured("B"))
+    for page in range(4):
+        await log.post(*(event("ActivityLogged", "B", on(5), id=f"a-{page}-{n}") for n in range(250)))
+    await log.post_one(merged("A", "B"))
+    assert len(await log.history("lead/A")) == 3
+
+
+async def test_a_lead_keeps_the_pipeline_version_it_was_captured_under_whatever_is_folded_again(
+    log: LeadLog, database: str
+) -> None:
+    await log.post_one(captured("A", 1, pipeline="board"))
+    await log.post_one(event("StageEntered", "A", on(5), data={"stage": "engaging"}))
+    (stored, _) = await log.history("lead/A")
+    assert stored.meta["pipelineversion"] == "board@1"
+    newer = read_pipelines(
+        {
+            "a.yaml": "{name: six-phase, version: 1, default: true, stages: [{name: opportunity, phase: opportunity}]}",
+            "b1.yaml": "{name: board, version: 1, stages: [{name: prospecting, phase: opportunity}, {name: engaging, phase: sales_process}]}",
+            "b2.yaml": "{name: board, version: 2, stages: [{name: other, phase: opportunity}]}",
+        }
+    )
+    decider = LeadDecider(newer)
+    folded = decider.fold([decider.fact(each, each.version) for each in await log.history("lead/A")])
+    assert (folded.pipeline_version, folded.stage, folded.anomaly_count) == (1, "engaging", 0)

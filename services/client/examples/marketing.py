@@ -34,7 +34,8 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS fact (  -- the events of leads and people, as published
     stream TEXT NOT NULL, version INTEGER NOT NULL, event BLOB NOT NULL, PRIMARY KEY (stream, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lead (
-    id TEXT PRIMARY KEY, version INTEGER NOT NULL, phase TEXT, stage TEXT, outcome TEXT NOT NULL, person TEXT) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, phase TEXT, stage TEXT, outcome TEXT NOT NULL, standing TEXT NOT NULL,
+    person TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS lead_by_stage ON lead (stage);
 CREATE TABLE IF NOT EXISTS consent (  -- the last word on each purpose and channel, on a lead or on a person
     stream TEXT NOT NULL, purpose TEXT NOT NULL, channel TEXT NOT NULL, granted INTEGER NOT NULL, at TEXT NOT NULL,
@@ -51,7 +52,7 @@ WITH said AS (  -- of the lead and of its person the later word counts; of two a
     GROUP BY lead.id, purpose, channel)
 INSERT INTO letter (lead, stage, person)
 SELECT lead.id, lead.stage, lead.person FROM lead
-WHERE lead.stage = :stage AND lead.outcome = 'open'
+WHERE lead.stage = :stage AND lead.outcome = 'open' AND lead.standing = 'running'
   AND EXISTS (SELECT 1 FROM said WHERE said.lead = lead.id AND granted)
   AND NOT EXISTS (SELECT 1 FROM said WHERE said.lead = lead.id AND NOT granted)
   AND NOT EXISTS (SELECT 1 FROM letter WHERE letter.lead = lead.id AND letter.stage = lead.stage)
@@ -89,8 +90,8 @@ class Mirror:
         if kind == "lead":
             lead: Lead = fold(facts, self._pipelines)
             self.database.execute(
-                "INSERT OR REPLACE INTO lead (id, version, phase, stage, outcome, person) VALUES (?, ?, ?, ?, ?, ?)",
-                (name, version, lead.phase, lead.stage, lead.outcome, lead.person_id),
+                "INSERT OR REPLACE INTO lead (id, version, phase, stage, outcome, standing, person) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (name, version, lead.phase, lead.stage, lead.outcome, lead.standing, lead.person_id),
             )
             consents: tuple[Consent, ...] = lead.consents
         else:

@@ -46,7 +46,7 @@ class AttributesDecider:
                 raise invalid("/subject", "must be fx/<base>-<quote>, two codes of ISO 4217, such as fx/EUR-USD")
 
     def refolds(self, state: Attributes, fact: Fact) -> bool:
-        return state.corrections > 0 or is_correction(fact.body)
+        return state.unsettled or is_correction(fact.body)
 
     def check_history(self, event: Event, fact: Fact, facts: Sequence[Fact]) -> None:
         refuse_misfit(fact, facts)
@@ -78,6 +78,9 @@ class AttributesDecider:
 
     def derive(self, event: Event, fact: Fact, before: Attributes, after: Attributes, around: Around) -> list[Event]:
         return succession.handed_over(event, fact, around)
+
+    def stamp(self, before: Attributes, after: Attributes, fact: Fact) -> dict[str, str]:
+        return {}
 
     def normal_next(self, state: Attributes) -> list[str]:
         return []

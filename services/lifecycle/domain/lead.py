@@ -11,14 +11,16 @@ from typing import Any
 import msgspec
 
 from schemas.codec import UnknownEvent, body_of
-from schemas.corrections import is_correction
+from schemas.corrections import is_correction, target
 from schemas.envelope import Event, Recorded
-from schemas.events.opportunity import LeadCaptured, LeadMerged
+from schemas.events.corrections import EventCorrected, EventRetracted
+from schemas.events.opportunity import LeadAbsorbed, LeadCaptured, LeadMerged
 from schemas.events.sales_process import PipelineMoved, StageEntered
 from schemas.events.transaction import LeadSplit
 from schemas.events.upgrade import UpgradeAccepted
-from schemas.fact import Fact, fact_of
+from schemas.fact import PIPELINE, Fact, fact_of
 from schemas.lead import UNKNOWN_LEAD, Lead, at_instant, evolve, fold, next_change, normal_events, state_of
+from schemas.lead.opening import pipeline_for
 from schemas.pipelines import Pipelines
 from services.kernel.decider import Around, Verdict
 from services.kernel.errors import Flaw, IllegalTransition, Invalid, Unavailable
@@ -28,6 +30,7 @@ from services.lifecycle.domain.derive import Derivation
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Lead).decode
 _NORMAL = Verdict()
+_NO_STAMP: dict[str, str] = {}
 
 LABELS = ("account_id", "outcome", "owner", "person_id", "segment", "stage", "standing", "team")
 """Fields of a lead that lists are filtered by, besides its state, its phase and whether anything of it is anomalous."""
@@ -55,10 +58,16 @@ class LeadDecider:
                 f"lead/{referrer or ''}",
             ):
                 raise invalid("/data", "a lead cannot come from itself")
-            case LeadMerged(absorbed_lead_id=other) | UpgradeAccepted(new_lead_id=other) if (
-                event.stream == f"lead/{other}"
-            ):
+            case (
+                LeadMerged(absorbed_lead_id=other)
+                | LeadAbsorbed(surviving_lead_id=other)
+                | UpgradeAccepted(new_lead_id=other)
+            ) if event.stream == f"lead/{other}":
                 raise invalid("/data", "names the lead itself")
+            case EventCorrected() | EventRetracted() if target(fact.body) == fact.ref:
+                raise invalid("/data/corrects", "names the event itself")
+            case LeadSplit(new_lead_ids=others) if len(set(others)) < len(others):
+                raise invalid("/data/new_lead_ids", "names a lead twice")
             case LeadSplit(new_lead_ids=others) if event.stream.removeprefix("lead/") in others:
                 raise invalid("/data/new_lead_ids", "names the lead itself")
             case StageEntered(stage=stage) if not self._may_have(state, stage):
@@ -90,7 +99,7 @@ class LeadDecider:
             )  # fmt: skip
 
     def refolds(self, state: Lead, fact: Fact) -> bool:
-        return state.corrections > 0 or is_correction(fact.body)
+        return state.unsettled or is_correction(fact.body)
 
     def check_history(self, event: Event, fact: Fact, facts: Sequence[Fact]) -> None:
         refuse_misfit(fact, facts)
@@ -126,6 +135,16 @@ class LeadDecider:
     def derive(self, event: Event, fact: Fact, before: Lead, after: Lead, around: Around) -> list[Event]:
         return self._derivation.derive(event, fact, before, after, around.histories)
 
+    def stamp(self, before: Lead, after: Lead, fact: Fact) -> dict[str, str]:
+        """The pipeline that a capture, said or implied, puts the lead on: its newest version now, whatever comes later."""
+        if isinstance(fact.body, LeadCaptured):
+            pipeline = self._pipelines.of(fact.body.pipeline)
+        elif before.captured_at is None or "LeadCaptured" in after.implied:
+            pipeline = pipeline_for(fact.body, self._pipelines)
+        else:
+            return _NO_STAMP
+        return {PIPELINE: f"{pipeline.name}@{pipeline.version}"}
+
     def normal_next(self, state: Lead) -> list[str]:
         return normal_events(state)
 
@@ -133,9 +152,12 @@ class LeadDecider:
         return {"phase": state.phase, "stage": state.stage, "outcome": state.outcome, "pipeline": state.pipeline}
 
     def labels(self, state: Lead) -> tuple[str, ...]:
-        labels = [f"{name}={value}" for name in LABELS if (value := getattr(state, name)) is not None]
-        labels.append(f"phase={state.shown_phase}")
-        labels.append(f"pipeline={state.pipeline}")
+        shown = {
+            "phase": state.shown_phase,
+            "pipeline": state.pipeline,
+            **{name: getattr(state, name) for name in LABELS},
+        }
+        labels = [f"{name}={value}" for name, value in shown.items() if value is not None]
         if state.outcome == "open" and state.standing in ("running", "recycled"):
             labels.append("open=true")
         if state.anomaly_count:
@@ -152,7 +174,9 @@ class LeadDecider:
         """Until a capture has said which pipeline the lead follows, any pipeline's stage may turn out to be its own."""
         if state.captured_at is None or "LeadCaptured" in state.implied:
             return self._pipelines.knows_stage(stage)
-        return self._pipelines.of(state.pipeline, state.pipeline_version).stage(stage) is not None
+        followed = [self._pipelines.of(state.pipeline, state.pipeline_version)]
+        followed += [self._pipelines.named(each) for each in state.followed]  # a late fact may be of an earlier one
+        return any(pipeline.stage(stage) is not None for pipeline in followed)
 
 
 def stored_body(event: Recorded) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from schemas.codec import parse_event
 from schemas.events import EVENTS
 from schemas.examples import examples
-from schemas.lead import UNKNOWN_LEAD
+from schemas.lead import INSIDE, UNKNOWN_LEAD
 from schemas.publication.asyncapi import EVENTS_TOPIC, LEADS_TOPIC, TOPIC_CONFIGURATION, asyncapi
 from schemas.wire import to_kafka
 from services.kernel.settings import KafkaSettings
@@ -107,13 +107,13 @@ def test_the_state_topic_carries_what_the_door_answers_of_a_lead() -> None:
     won = happened("Won", 5, data={"value": eur("100.00"), "contracts": [contract]})
     contradicted = given(happened("LeadCaptured", 1), won).when(happened("Lost", 6)).anomalously("won").lead
     for lead in (UNKNOWN_LEAD, contradicted):
-        body = msgspec.json.decode(lead_body("lead/L-1", 9, 3, lead))
+        body = msgspec.json.decode(lead_body("lead/L-1", 9, 3, lead, NOW))
         validator.validate(body)
         assert body.keys() <= properties.keys()
         assert not validator.is_valid({**body, "outcome": "maybe"})
         assert not validator.is_valid({name: value for name, value in body.items() if name != "state"})
-    shown = {"id", "version", "partition", "state"}
-    assert properties.keys() == shown | {name for name in UNKNOWN_LEAD.__struct_fields__ if name != "corrections"}
+    shown = {"id", "version", "partition", "state", "underlying_phase", "last_fact_at"}
+    assert properties.keys() == shown | {name for name in UNKNOWN_LEAD.__struct_fields__ if name not in INSIDE}
 
 
 def test_the_topics_are_those_that_are_made() -> None:
