@@ -61,7 +61,7 @@ class LeadReader:
         if body is not None and not meta:  # most events of all: the shortest way to what stands below
             key = ((at - EPOCH) // MICROSECOND, 1, "", self._ranks[kind])
             ref = reference(event.source, event.id)
-            note = _encode((*key, version, kind, 1, b"", ref, None))
+            note = _encode((*key, version, kind, 1, b"", ref, None, False, None))
             return Reading((key, version), Fact(key, version, kind, at, body, ref), note)
         try:
             if body is None:
