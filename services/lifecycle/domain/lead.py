@@ -139,7 +139,7 @@ class LeadDecider:
         """The pipeline that a capture, said or implied, puts the lead on: its newest version now, whatever comes later."""
         if isinstance(fact.body, LeadCaptured):
             pipeline = self._pipelines.of(fact.body.pipeline)
-        elif before.captured_at is None or "LeadCaptured" in after.implied:
+        elif "LeadCaptured" in after.implied and after.captured_at != before.captured_at:
             pipeline = pipeline_for(fact.body, self._pipelines)
         else:
             return _NO_STAMP
