@@ -1,72 +1,77 @@
-"""Projections over HTTP: the queries, each answer with its definition and how fresh it is."""
+"""Projections over HTTP: every metric is a query, each answer with its definition and how fresh it is."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from inspect import Parameter as Argument
+from typing import Any
 
-import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Header, Query
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from schemas.pipeline_files import read_pipelines
 from services.kernel import http
 from services.kernel.auth import KeyRing, requires
+from services.kernel.configuration import read_documents
 from services.kernel.errors import Flaw, Invalid, RangeTooWide
-from services.projections import asked
+from services.kernel.http_listing import encode_cursor
 from services.projections.days import Days
-from services.projections.pipeline import queries
-from services.projections.pipeline.model import NAME as PIPELINE
-from services.projections.pipeline.queries import Question
+from services.projections.metrics import METRICS
+from services.projections.query import texts
+from services.projections.query.forms import CSV, FORMS, NDJSON, in_form
+from services.projections.query.metric import Answer, Asked, Deployment, Metric, Reading, Row
+from services.projections.query.question import Question, parameters_of, signature_of
 from services.projections.readings import Freshness, parked_leads, reading_engine, snapshot_of, wait_for
+from services.projections.reference.ledgers import NAME as REFERENCE
+from services.projections.reference.reading import rates_to
 from services.projections.settings import Settings
 
 MOST_ROWS = 50_000
 """Of one answer; more is a question that was not meant."""
 
-JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
-_encode = msgspec.json.Encoder().encode
 
-_AS_OF = "The instant asked for: RFC 3339 with offset, or a date, which means its end in `zone`. Default: now."
-_KNOWN_AT = (
-    "What had been recorded before this instant (written as `as_of`); cut back to `known_through`. "
-    "Default: everything applied."
-)
+class ParameterAnswer(BaseModel):
+    name: str
+    description: str
+    default: str
+    choices: list[str]
 
 
-class MoneyAnswer(BaseModel):
-    amount: str = Field(examples=["1234.50"])
-    currency: str = Field(examples=["EUR"])
+class MetricDescription(BaseModel):
+    id: str
+    version: int
+    title: str
+    definition: str
+    formula: str
+    columns: dict[str, str] = Field(description="What a row of the answer holds: name, and meaning with unit.")
+    time: str = Field(description="instant: asked as_of; period: asked from, to and interval.")
+    parameters: list[ParameterAnswer]
+    dimensions: list[str] = Field(description="What it is grouped and filtered by.")
+    read_models: list[str]
+    href: str
 
 
-class PipelineRow(BaseModel):
-    """One group; a dimension is there if it was asked for."""
-
-    stage: str | None
-    phase: str | None
-    outcome: Literal["open", "won", "lost"]
-    owner: str | None = None
-    source_channel: str | None = None
-    product: str | None = None
-    region: str | None = None
-    n: int
-    value: list[MoneyAnswer]
-    value_unknown_n: int
+class MetricList(BaseModel):
+    metrics: list[MetricDescription]
 
 
-class PipelineAnswer(BaseModel):
+class MetricAnswer(BaseModel):
     """`known_at` is the instant applied, null for everything; `known_through`: all recorded before it is applied."""
 
-    metric: str = queries.METRIC
-    version: int = queries.VERSION
-    definition: str = queries.DEFINITION
+    metric: str
+    version: int
+    definition: str
     as_of: datetime
     known_at: datetime | None
     zone: str
+    currency: str | None
+    dims: str
     group_by: list[str]
-    complete: bool = Field(description="Whether everything recorded before as_of is applied.")
-    rows: list[PipelineRow]
+    parameters: dict[str, Any]
+    complete: bool = Field(description="Whether everything recorded before the end of the question is applied.")
+    rows: list[dict[str, Any]]
     positions: dict[str, int] = Field(description="Last position applied, by partition.")
     known_through: datetime | None
     lag_ms: int | None
@@ -95,90 +100,94 @@ async def projections(settings: Settings, keys: KeyRing) -> AsyncIterator[FastAP
     )
     app.state.keys = keys
     http.install(app, base_url=settings.projections.base_url, cursor_key=keys.cursor_key())
-    app.include_router(router(engine, settings.reporting_zone))
+    pipelines = read_pipelines(read_documents(settings.pipelines_dir, ".yaml"))
+    app.include_router(router(engine, Deployment(pipelines, settings.channel_groups, settings.reporting_zone)))
     try:
         yield app
     finally:
         await engine.dispose()
 
 
-def router(engine: AsyncEngine, reporting_zone: str) -> APIRouter:
-    """The routes; `reporting_zone` is the default of `zone`. Raises as `Days.of_zone`."""
+def router(engine: AsyncEngine, deployment: Deployment) -> APIRouter:
+    """The routes. Raises as `Days.of_zone` for the deployment's reporting zone."""
     routes = APIRouter(dependencies=[Depends(http.strict_query), Depends(requires("projections:read"))])
-    Days.of_zone(
-        reporting_zone
-    )  # now, because it takes a quarter of a second, and an impossible zone is told at the start
+    # now, because it takes a quarter of a second, and an impossible zone is told at the start
+    Days.of_zone(deployment.reporting_zone)
+    described = MetricList(metrics=[_description(metric) for metric in METRICS.values()])
 
     @routes.get(
-        "/v1/pipeline",
-        operation_id="getPipeline",
-        summary="Leads by stage, with counts and values",
-        response_model=PipelineAnswer,
-        responses={
-            200: {
-                "description": "The snapshot. In CSV and NDJSON only the rows; the rest is in the headers.",
-                "content": {CSV: {"schema": {"type": "string"}}, NDJSON: {"schema": {"type": "string"}}},
-            },
-            **http.problem_responses(401, 403, 406, 422, 503),
-        },
-    )
-    async def pipeline(
-        *,
-        as_of: Annotated[str | None, Query(description=_AS_OF, max_length=64, examples=["2017-12-31"])] = None,
-        known_at: Annotated[str | None, Query(description=_KNOWN_AT, max_length=64)] = None,
-        zone: Annotated[str | None, Query(description="IANA time zone of dates.", max_length=64)] = None,
-        group_by: Annotated[str | None, Query(description=f"Of {', '.join(queries.DIMENSIONS)}, with commas.")] = None,
-        owner: Annotated[str | None, Query(max_length=200)] = None,
-        source_channel: Annotated[str | None, Query(max_length=200)] = None,
-        product: Annotated[str | None, Query(max_length=200)] = None,
-        region: Annotated[str | None, Query(max_length=200)] = None,
-        stage: Annotated[str | None, Query(max_length=200)] = None,
-        outcome: Annotated[Literal["open", "won", "lost"] | None, Query()] = None,
-        min_position: Annotated[
-            str | None, Query(description="<partition>:<position> to wait for.", pattern="^[0-9]{1,6}:[0-9]{1,18}$")
-        ] = None,
-        timeout: Annotated[float, Query(description="Seconds to wait for it.", ge=0, le=30)] = 5.0,
-        accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-    ) -> Response:
-        form = http.negotiate(accept, (JSON, CSV, NDJSON))
-        in_zone = asked.zone(zone, reporting_zone)
-        dimensions = asked.names("group_by", group_by, queries.DIMENSIONS)
-        instant, known = asked.instant("as_of", as_of, in_zone), asked.instant("known_at", known_at, in_zone)
-        given = {
-            "owner": owner, "source_channel": source_channel, "product": product, "region": region,
-            "stage": stage, "outcome": outcome,
-        }  # fmt: skip
-        stale = min_position is not None and not await _reached(engine, min_position, timeout)
-        async with snapshot_of(engine, PIPELINE) as (connection, fresh):
-            applied, notes = asked.known(known, fresh)
-            question = Question(
-                instant or fresh.now,
-                applied,
-                dimensions,
-                {name: value for name, value in given.items() if value is not None},
-            )
-            found = (
-                await connection.execute(queries.snapshot(question, Days.of_zone(fresh.zone)).limit(MOST_ROWS + 1))
-            ).all()
-            parked = await parked_leads(connection, PIPELINE)
-        if len(found) > MOST_ROWS:
-            raise RangeTooWide(f"The answer has more than {MOST_ROWS} rows: group by less, or filter.")
-        if parked:
-            notes.append(
-                f"{parked} leads are parked and counted only up to where they stopped: `salescycle parked list`."
-            )
-        rows = queries.answer_rows(found, dimensions)
-        if not rows and known is not None:
-            notes.append("Nothing that matches was known at that instant.")
-        answer = _answer(question, fresh, in_zone, rows, stale=stale, parked=parked, notes=notes)
-        return _in_form(form, answer, rows)
+        "/v1/metrics", operation_id="listMetrics", summary="Every metric, with its definition and parameters",
+        response_model=MetricList, responses=http.problem_responses(401, 403, 422),
+    )  # fmt: skip
+    async def metrics() -> MetricList:
+        return described
 
+    for metric in METRICS.values():
+        _add(routes, f"/v1/metrics/{metric.id}", metric, engine, deployment)
+    _add(routes, "/v1/pipeline", METRICS["pipeline_snapshot"], engine, deployment, operation_id="getPipeline")
     return routes
 
 
-async def _reached(engine: AsyncEngine, min_position: str, timeout_s: float) -> bool:
-    partition, position = map(int, min_position.split(":"))
-    reached = await wait_for(engine, PIPELINE, partition, position, timeout_s)
+def _add(
+    routes: APIRouter, path: str, metric: Metric, engine: AsyncEngine, deployment: Deployment, operation_id: str = ""
+) -> None:
+    routes.add_api_route(
+        path,
+        _endpoint(metric, engine, deployment),
+        operation_id=operation_id or "get" + "".join(part.title() for part in metric.id.split("_")),
+        summary=metric.title,
+        description=f"{metric.definition}\n\nFormula: {metric.formula}\n\n"
+        + "\n".join(f"- `{name}`: {meaning}" for name, meaning in metric.columns.items()),
+        response_model=MetricAnswer,
+        responses={
+            200: {
+                "description": "In CSV and NDJSON only the rows; the rest is in the headers.",
+                "content": {CSV: {"schema": {"type": "string"}}, NDJSON: {"schema": {"type": "string"}}},
+            },
+            **http.problem_responses(400, 401, 403, 406, 422, 503),
+        },
+    )
+
+
+def _endpoint(metric: Metric, engine: AsyncEngine, deployment: Deployment) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(request: Request, **given: str | None) -> Response:
+        form = http.negotiate(request.headers.get("accept"), FORMS)
+        named = {name.removeprefix("q_"): text for name, text in given.items()}
+        answer = await answered(Question(metric, named, deployment.reporting_zone), engine, deployment)
+        return in_form(form, answer)
+
+    signature = signature_of(metric, Argument("request", Argument.POSITIONAL_OR_KEYWORD, annotation=Request))
+    endpoint.__signature__ = signature  # type: ignore[attr-defined]
+    return endpoint
+
+
+async def answered(question: Question, engine: AsyncEngine, deployment: Deployment) -> Row:
+    """The whole answer to a question, read in one transaction.
+
+    Raises Invalid, RangeTooWide, Unavailable.
+    """
+    metric = question.metric
+    models = (*metric.models, REFERENCE)
+    stale = question.min_position is not None and not await _reached(engine, models, question)
+    async with snapshot_of(engine, *models) as (connection, fresh):
+        known_at, notes = texts.known(question.known_at, fresh)
+        rates = None if question.currency is None else await rates_to(connection, question.currency, known_at)
+        asked = question.asked(fresh, known_at, rates)
+        found = await metric.answer(asked, Reading(connection, fresh, deployment))
+        parked = await parked_leads(connection, *models)
+    if len(found.rows) > MOST_ROWS:
+        raise RangeTooWide(f"The answer has more than {MOST_ROWS} rows: group by less, or filter.")
+    notes += found.notes
+    if parked:
+        notes.append(f"{parked} leads are parked and counted only up to where they stopped: `salescycle parked list`.")
+    if not found.rows and question.known_at is not None:
+        notes.append("Nothing that matches was known at that instant.")
+    return _answer(question, asked, fresh, found, stale=stale, parked=parked, notes=notes)
+
+
+async def _reached(engine: AsyncEngine, models: tuple[str, ...], question: Question) -> bool:
+    partition, position = map(int, str(question.min_position).split(":"))
+    reached = await wait_for(engine, models, partition, position, question.timeout_s)
     if reached is None:
         raise Invalid(
             "There is no such partition.", errors=[Flaw("/query/min_position", "names no partition of the log.")]
@@ -187,25 +196,36 @@ async def _reached(engine: AsyncEngine, min_position: str, timeout_s: float) -> 
 
 
 def _answer(
-    question: Question,
-    fresh: Freshness,
-    zone: str,
-    rows: list[dict[str, Any]],
-    *,
-    stale: bool,
-    parked: int,
-    notes: list[str],
-) -> dict[str, Any]:
-    return {
-        "metric": queries.METRIC,
-        "version": queries.VERSION,
-        "definition": queries.DEFINITION,
-        "as_of": question.as_of,
-        "known_at": question.known_at,
-        "zone": zone,
-        "group_by": list(question.group_by),
-        "complete": fresh.through is not None and question.as_of <= fresh.through and not parked,
-        "rows": rows,
+    question: Question, asked: Asked, fresh: Freshness, found: Answer, *, stale: bool, parked: int, notes: list[str]
+) -> Row:
+    metric = question.metric
+    end = min(asked.periods.end, asked.as_of)
+    answer: Row = {
+        "metric": metric.id,
+        "version": metric.version,
+        "definition": metric.definition,
+        "as_of": asked.as_of,
+    }
+    if metric.time == "period":
+        answer |= {"from": asked.periods.start, "to": asked.periods.end}
+    answer |= {
+        "known_at": asked.known_at,
+        "zone": asked.zone,
+        "currency": question.currency,
+        "dims": asked.dims,
+        "group_by": list(asked.group_by),
+        "parameters": {each.name: _shown(asked.options[each.name]) for each in metric.parameters},
+        "complete": fresh.through is not None
+        and end <= fresh.through
+        and asked.periods.end <= asked.as_of
+        and not parked,
+        **found.more,
+        "rows": found.rows,
+    }
+    if metric.listed:
+        more = found.next_after is not None
+        answer["next_cursor"] = encode_cursor([question.identity(), found.next_after]) if more else None
+    return answer | {
         "positions": {str(partition): position for partition, position in fresh.positions.items()},
         "known_through": fresh.through,
         "lag_ms": fresh.lag_ms,
@@ -214,26 +234,19 @@ def _answer(
     }
 
 
-def _in_form(form: str, answer: dict[str, Any], rows: list[dict[str, Any]]) -> Response:
-    if form == JSON:
-        return Response(_encode(answer), media_type=JSON)
-    about = {f"Answer-{name.replace('_', '-').title()}": _header(answer[name]) for name in answer if name != "rows"}
-    body = (
-        b"".join(_encode(row) + b"\n" for row in rows) if form == NDJSON else b"".join(_csv(rows, answer["group_by"]))
-    )
-    return Response(body, media_type=form, headers=about)
+def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_shown(part) for part in value]
+    return value if value is None or isinstance(value, str | int | bool) else float(value)
 
 
-def _header(value: Any) -> str:
-    return value if isinstance(value, str) else _encode(value).decode().strip('"')
-
-
-def _csv(rows: list[dict[str, Any]], group_by: list[str]) -> Iterable[bytes]:
-    """One line per row and one column per currency, so that no count stands twice."""
-    currencies = sorted({money["currency"] for row in rows for money in row["value"]})
-    keys = ["stage", "phase", "outcome", *group_by, "n"]
-    lines = []
-    for row in rows:
-        amounts = {money["currency"]: money["amount"] for money in row["value"]}
-        lines.append([*(row[key] for key in keys), *map(amounts.get, currencies), row["value_unknown_n"]])
-    return http.csv_lines([*keys, *(f"value_{currency}" for currency in currencies), "value_unknown_n"], lines)
+def _description(metric: Metric) -> MetricDescription:
+    return MetricDescription(
+        id=metric.id, version=metric.version, title=metric.title, definition=metric.definition, formula=metric.formula,
+        columns=dict(metric.columns), time=metric.time, dimensions=list(metric.dimensions),
+        parameters=[
+            ParameterAnswer(name=each.name, description=each.description, default=each.default, choices=list(each.choices))
+            for each in parameters_of(metric)
+        ],
+        read_models=[*metric.models, REFERENCE], href=f"/v1/metrics/{metric.id}",
+    )  # fmt: skip

@@ -9,6 +9,7 @@ import msgspec
 from services.projections.copy_rows import RowPacker
 from services.projections.days import Days
 from services.projections.ledger import LeadChanges, Row
+from services.projections.tables import Ledger
 
 _encode = msgspec.msgpack.Encoder().encode
 _MOST_PROFILES_KEPT = 100_000
@@ -53,12 +54,16 @@ class LedgerWrites:
 class BatchWrites:
     """Takes the changes of one lead after another; `leads` and `ledgers` are then written in sets."""
 
-    def __init__(self, partition: int, ledgers: int, days: Days, profiles: Profiles, packer: RowPacker) -> None:
+    def __init__(
+        self, partition: int, ledgers: Sequence[Ledger], days: Days, profiles: Profiles, packer: RowPacker
+    ) -> None:
         self._partition = partition
         self._days = days
         self._profiles = profiles
         self._packer = packer
-        self.ledgers = [LedgerWrites() for _ in range(ledgers)]
+        self._kinds = [tuple(kind for _, kind in ledger.attributes) for ledger in ledgers]
+        self._counted = [ledger.cells for ledger in ledgers]
+        self.ledgers = [LedgerWrites() for _ in ledgers]
         self.leads: list[tuple[str, int, int, bytes, bytes]] = []
         """(lead, version before, version, record, notes to append)"""
 
@@ -74,7 +79,7 @@ class BatchWrites:
             rows.setdefault(entry.row.ledger, []).append((number, profiles[id(entry.row.labels)], entry))
         encoded = lead.encode()
         for ledger, fresh in rows.items():
-            self.ledgers[ledger].tuples.append(self._packer.pack(self._partition, encoded, fresh))
+            self.ledgers[ledger].tuples.append(self._packer.pack(self._partition, encoded, fresh, self._kinds[ledger]))
         for ledger, number, recorded_to in changes.ended:
             self.ledgers[ledger].ended.append((lead, number, recorded_to))
         for ledger, number in changes.erased:
@@ -96,7 +101,10 @@ class BatchWrites:
             profile = profiles.get(id(labels), -1)
             if profile < 0:
                 profile = profiles[id(labels)] = profile_of(labels)
+            # kept whether or not the row outlives the batch: what is stored must not hang on how batches are cut
             writes.labels[profile] = labels
+            if not self._counted[row.ledger]:
+                continue
             key = (profile, day, recorded_day)
             cell = writes.cells.get(key)
             if cell is None:

@@ -63,6 +63,11 @@ def end_of_date(day: date, zone: str) -> datetime:
     return instant_of(_beginning(day + timedelta(days=1), ZoneInfo(zone)))
 
 
+def start_of_date(day: date, zone: str) -> datetime:
+    """The first instant of a calendar date in a zone. UTC."""
+    return instant_of(_beginning(day, ZoneInfo(zone)))
+
+
 def _beginning(day: date, zone: ZoneInfo) -> int:
     # fold=0 takes the earlier of two midnights, and of one that was skipped the instant of the skip
     return micros(datetime(day.year, day.month, day.day, tzinfo=zone))

@@ -1,16 +1,15 @@
 """How read models of leads read an event: the typed fact, where it sorts, and a compact note to fold it again from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from schemas.codec import UnknownEvent, body_of
 from schemas.corrections import effective, is_correction
 from schemas.envelope import Recorded
-from schemas.events import EVENTS, Body
-from schemas.fact import Fact, fact_of, reference
+from schemas.fact import Fact, fact_of
 from services.kernel.errors import Poison
-from services.projections.days import EPOCH, MICROSECOND, instant_of, micros
+from services.projections.days import EPOCH, instant_of, micros
 from services.projections.ledger import Reading
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -37,17 +36,7 @@ _ARRAY = b"\xdd"
 
 
 class LeadReader:
-    """Reads the events of leads for one fold, and recalls them from notes.
-
-    `stand_ins` are event types of whose data the fold looks at nothing, each with the body that it is given instead of
-    the event's own: that is neither decoded nor kept in the note. Of most companies' events two thirds are activities.
-    """
-
-    def __init__(self, stand_ins: Mapping[str, Body] | None = None) -> None:
-        """`effective_at` sorts an event, so a type that has it needs its own data."""
-        self._stand_ins = dict(stand_ins or {})
-        assert not any(hasattr(body, "effective_at") for body in self._stand_ins.values())
-        self._ranks = {kind: EVENTS[kind].rank for kind in self._stand_ins}
+    """Reads the events of streams for one fold, and recalls them from notes."""
 
     def read(self, event: Recorded) -> Reading:
         """The reading of an event.
@@ -55,28 +44,19 @@ class LeadReader:
         Raises:
             Poison: its type or schema version is unknown to this program, or its data do not fit.
         """
-        meta, kind, data, at = event.meta, event.type, event.data, event.occurred_at
-        version, schema_version = event.version, meta.get("dataschema", 1)
-        body = self._stand_ins.get(kind)
-        if body is not None and not meta:  # most events of all: the shortest way to what stands below
-            key = ((at - EPOCH) // MICROSECOND, 1, "", self._ranks[kind])
-            ref = reference(event.source, event.id)
-            note = _encode((*key, version, kind, 1, b"", ref, None, False, None))
-            return Reading((key, version), Fact(key, version, kind, at, body, ref), note)
+        version = event.version
         try:
-            if body is None:
-                body = body_of(event)
-            elif schema_version > EVENTS[kind].version:
-                raise UnknownEvent(f"no {kind} of schema version {schema_version} is known here")
-            else:
-                data = b""
+            body = body_of(event)
             fact = fact_of(event, version, body)
         except (UnknownEvent, ValueError, KeyError) as error:
             raise Poison(
-                f"{kind} cannot be read: {type(error).__name__}", position=event.position, stream=event.stream
+                f"{event.type} cannot be read: {type(error).__name__}", position=event.position, stream=event.stream
             ) from error
         said_at = None if fact.said_at is None else micros(fact.said_at)
-        note = _encode((*fact.key, version, kind, schema_version, data, fact.ref, said_at, fact.of_day, fact.pipeline))
+        note = _encode((
+            *fact.key, version, event.type, event.meta.get("dataschema", 1), event.data, fact.ref, said_at, fact.of_day,
+            fact.pipeline,
+        ))  # fmt: skip
         return Reading((fact.key, version), fact, note, is_correction(body))
 
     def recall(self, notes: bytes, count: int) -> list[Reading]:
@@ -85,13 +65,11 @@ class LeadReader:
 
     def _recalled(self, kept: _Note) -> Reading:
         at = instant_of(kept.at)
-        body = self._stand_ins.get(kept.type)
-        if body is None:
-            event = Recorded(
-                partition=0, position=0, stream="", version=kept.version, type=kept.type, source="", id="", occurred_at=at,
-                recorded_at=EPOCH, data=kept.data, meta={"dataschema": kept.schema_version},
-            )  # fmt: skip
-            body = body_of(event)
+        event = Recorded(
+            partition=0, position=0, stream="", version=kept.version, type=kept.type, source="", id="", occurred_at=at,
+            recorded_at=EPOCH, data=kept.data, meta={"dataschema": kept.schema_version},
+        )  # fmt: skip
+        body = body_of(event)
         key = (kept.at, kept.no_sequence, kept.sequence, kept.rank)
         said_at = None if kept.said_at is None else instant_of(kept.said_at)
         fact = Fact(key, kept.version, kept.type, at, body, kept.ref, said_at, kept.of_day, kept.pipeline)

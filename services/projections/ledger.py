@@ -26,7 +26,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One fact: it holds at instant t where starts < t <= ends (µs; no `ends`: it still stands).
 
     `ledger` is the index of the table among those of the read model, `labels` what is grouped and filtered by,
-    `amount` what is summed beside the count, with at most four decimals. The rows of a lead that hold together must differ.
+    `amount` what is summed beside the count, with at most four decimals, `attributes` what else is told of the row, in the
+    order and form that its `Ledger` declares. The rows of a lead that hold together must differ.
     """
 
     ledger: int
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: Decimal
     starts: int
     ends: int | None
+    attributes: tuple[str | int | None, ...] = ()
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +63,9 @@ class Fold(Protocol[State]):
 
     state_type: Any
     """The type of its state, for msgpack."""
+
+    ignores: frozenset[str]
+    """Types of events that never change its rows: they are not even noted."""
 
     def start(self) -> State:
         """The state before the first event."""
@@ -102,6 +107,8 @@ class LeadRecord(msgspec.Struct, Generic[State], array_like=True):
     state: State
     corrected: bool = False
     """Some event of the lead is about another one: from then on every event folds all anew."""
+    taken: int = 0
+    """How many events were noted; fewer than `version` where the fold ignores some."""
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
@@ -140,8 +147,9 @@ class LeadChanges:
             if rows is not None:
                 self._change(rows, recorded_at)
         record.state = state
-        record.version += len(arriving)
+        record.taken += len(arriving)
         record.last = arriving[-1][0].order
+        record.version = record.last[1]
 
     def _change(self, rows: Rows, recorded_at: int) -> None:
         record = self.record
@@ -156,6 +164,7 @@ class LeadChanges:
                 and was.starts == ended.starts
                 and was.amount == ended.amount
                 and was.labels == ended.labels
+                and was.attributes == ended.attributes
             ):
                 self._turn(known, ended, at, standing[0], recorded_at)
                 return
@@ -181,7 +190,6 @@ class LeadChanges:
                 final.extend(rows.final)
                 standing = rows.standing
         record.state = state
-        record.version += 1
         record.last = history[-1].order
         gone = dict(known)
         for row in (*final, *standing):
@@ -261,6 +269,8 @@ def take_in(
         insort(readings, reading, key=_order)
         changes.record.corrected = changes.record.corrected or reading.corrects
         changes.again(fold, readings, rows, recorded_at)
+        changes.record.version = reading.order[1]
+        changes.record.taken += 1
         changes.notes.append(reading.note)
 
 

@@ -9,9 +9,11 @@ from services.kernel.configuration import read_documents
 from services.kernel.errors import NotFound
 from services.kernel.settings import KernelSettings
 from services.projections.pipeline.model import pipeline_model
+from services.projections.reference.model import reference_model
 
 MODELS: dict[str, Callable[[Pipelines, str, int], ReadModel]] = {
     "pipeline": pipeline_model,
+    "reference": reference_model,
 }
 
 

@@ -11,29 +11,37 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.projections.days import Days, instant_of, micros
-from services.projections.store import Ledger
+from services.projections.tables import Ledger
 
-GENERATION = "generation"
-"""Stands for the schema of the generation; replaced by `schema_translate_map`."""
+_COLUMNS: dict[str, Any] = {
+    "text": sa.Text,
+    "instant": sa.TIMESTAMP(timezone=True),
+    "day": sa.Date,
+    "integer": sa.Integer,
+    "number": sa.Numeric,
+}
 
 
 class LedgerTables:
-    """The tables of one ledger, for SQLAlchemy."""
+    """The tables of one ledger, for SQLAlchemy; the name of its read model stands for the schema of the generation."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, model: str) -> None:
         metadata = sa.MetaData()
         both: tuple[tuple[str, Any], ...] = (("partition", sa.Integer), ("profile", sa.BigInteger))
         instants = ("business_from", "business_to", "recorded_from", "recorded_to")
 
         def table(name: str, *more: tuple[str, Any]) -> sa.Table:
-            return sa.Table(name, metadata, *(sa.Column(n, kind) for n, kind in (*both, *more)), schema=GENERATION)
+            return sa.Table(name, metadata, *(sa.Column(n, kind) for n, kind in (*both, *more)), schema=model)
 
         sums = (("n", sa.BigInteger), ("amount", sa.Numeric))
+        self.ledger = ledger
         self.rows = table(
             ledger.name,
-            ("lead", sa.Text),
+            ("subject", sa.Text),
+            ("number", sa.Integer),
             ("amount", sa.Numeric),
             *((name, sa.TIMESTAMP(timezone=True)) for name in instants),
+            *((name, _COLUMNS[kind]) for name, kind in ledger.attributes),
         )
         self.profiles = table(f"{ledger.name}_profile", *((label, sa.Text) for label in ledger.labels))
         self.cells = table(f"{ledger.name}_cell", ("business_day", sa.Integer), ("recorded_day", sa.Integer), *sums)
@@ -41,9 +49,7 @@ class LedgerTables:
 
 def from_rows(tables: LedgerTables, as_of: Any, known_at: Any | None) -> sa.Subquery:
     """(partition, profile, n, amount) by the definition, straight from the ledger."""
-    row = tables.rows.c
-    counts = sa.and_(row.business_from < as_of, sa.or_(row.business_to.is_(None), row.business_to >= as_of))
-    counted = _signed(tables, 1, counts, _known(tables, known_at))
+    counted = _signed(tables, 1, standing(tables, as_of), known(tables, known_at))
     return _summed(counted.subquery())
 
 
@@ -55,10 +61,10 @@ def from_cells(tables: LedgerTables, days: Days, as_of: Any, known_at: Any | Non
     day = days.of(micros(as_of))
     begins = instant_of(days.start(day))
     row = tables.rows.c
-    known = _known(tables, known_at)
+    is_known = known(tables, known_at)
     parts = [
-        _signed(tables, 1, row.business_from >= begins, row.business_from < as_of, known),
-        _signed(tables, -1, row.business_to >= begins, row.business_to < as_of, known),
+        _signed(tables, 1, row.business_from >= begins, row.business_from < as_of, is_known),
+        _signed(tables, -1, row.business_to >= begins, row.business_to < as_of, is_known),
     ]
     cell = tables.cells.c
     whole = sa.select(cell.partition, cell.profile, cell.n, cell.amount).where(cell.business_day < day)
@@ -77,7 +83,14 @@ def from_cells(tables: LedgerTables, days: Days, as_of: Any, known_at: Any | Non
     return _summed(sa.union_all(whole, *parts).subquery())
 
 
-def _known(tables: LedgerTables, known_at: Any | None) -> sa.ColumnElement[bool]:
+def standing(tables: LedgerTables, at: Any) -> sa.ColumnElement[bool]:
+    """Whether a row holds at the instant."""
+    row = tables.rows.c
+    return sa.and_(row.business_from < at, sa.or_(row.business_to.is_(None), row.business_to >= at))
+
+
+def known(tables: LedgerTables, known_at: Any | None) -> sa.ColumnElement[bool]:
+    """Whether a row was known at the instant; None: after everything applied."""
     row = tables.rows.c
     if known_at is None:
         return row.recorded_to.is_(None)

@@ -1,7 +1,7 @@
 """Reading a read model: one snapshot of its live generation, its checkpoints and its tables, and how fresh they are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -12,26 +12,25 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.kernel.errors import Unavailable
-from services.projections.quadrant import GENERATION
 from services.projections.settings import SCHEMA
 from services.projections.store import ZONE
 
 _POLL_S = 0.01
 
 _CHECKPOINTS = sa.text(
-    "SELECT m.live_generation, g.made_with ->> :zone AS zone, c.partition, c.position, "
+    "SELECT m.name AS model, m.live_generation, g.made_with ->> :zone AS zone, c.partition, c.position, "
     "CASE WHEN isfinite(c.through) THEN c.through END AS through, clock_timestamp() AS now "
     "FROM read_model AS m JOIN generation AS g ON g.model = m.name AND g.generation = m.live_generation "
     "JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
-    "WHERE m.name = :model ORDER BY c.partition"
+    "WHERE m.name = ANY(:models) ORDER BY c.partition"
 )
 _PARKED = sa.text(
     "SELECT count(DISTINCT p.stream) FROM read_model AS m JOIN parked AS p ON p.model = m.name AND p.generation = m.live_generation "
-    "WHERE m.name = :model"
+    "WHERE m.name = ANY(:models)"
 )
 _POSITION = sa.text(
-    "SELECT c.position FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
-    "WHERE m.name = :model AND c.partition = CAST(:partition AS integer)"
+    "SELECT min(c.position) FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
+    "WHERE m.name = ANY(:models) AND c.partition = CAST(:partition AS integer)"
 )
 
 
@@ -88,42 +87,52 @@ def _store_that_may_be_away() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def snapshot_of(engine: AsyncEngine, model: str) -> AsyncIterator[tuple[AsyncConnection, Freshness]]:
-    """One transaction that sees the live generation and its checkpoints as of one instant.
+async def snapshot_of(engine: AsyncEngine, *models: str) -> AsyncIterator[tuple[AsyncConnection, Freshness]]:
+    """One transaction that sees the live generations of some read models and their checkpoints as of one instant.
+
+    Its freshness is that of the one that is furthest behind, partition by partition; the zone is the first one's.
 
     Raises:
-        Unavailable: the store does not answer, or the read model has no generation yet.
+        Unavailable: the store does not answer, or a read model has no generation yet.
     """
     with _store_that_may_be_away():
         async with engine.connect() as connection:
-            rows = (await connection.execute(_CHECKPOINTS, {"model": model, "zone": ZONE})).all()
-            if not rows:
-                raise Unavailable(f"The read model {model} is not there yet.")
+            rows = (await connection.execute(_CHECKPOINTS, {"models": list(models), "zone": ZONE})).all()
+            live = {row.model: row.live_generation for row in rows}
+            if missing := [model for model in models if model not in live]:
+                raise Unavailable(f"The read model {missing[0]} is not there yet.")
             throughs = [row.through for row in rows]
+            positions: dict[int, int] = {}
+            for row in rows:
+                positions[row.partition] = min(row.position, positions.get(row.partition, row.position))
             fresh = Freshness(
-                {row.partition: row.position for row in rows},
+                positions,
                 None if None in throughs else min(throughs),
                 rows[0].now,
-                rows[0].zone,
+                next(row.zone for row in rows if row.model == models[0]),
             )
             translated = await connection.execution_options(
-                schema_translate_map={GENERATION: f"{model}_g{rows[0].live_generation}"}
+                schema_translate_map={model: f"{model}_g{generation}" for model, generation in live.items()}
             )
             yield translated, fresh
 
 
-async def parked_leads(connection: AsyncConnection, model: str) -> int:
-    """How many leads of the live generation wait for an operator, because one of their events could not be applied."""
-    return int((await connection.execute(_PARKED, {"model": model})).scalar_one())
+async def parked_leads(connection: AsyncConnection, *models: str) -> int:
+    """How many streams wait for an operator, because one of their events could not be applied to a live generation."""
+    return int((await connection.execute(_PARKED, {"models": list(models)})).scalar_one())
 
 
-async def wait_for(engine: AsyncEngine, model: str, partition: int, position: int, timeout_s: float) -> bool | None:
+async def wait_for(
+    engine: AsyncEngine, models: Sequence[str], partition: int, position: int, timeout_s: float
+) -> bool | None:
     """Whether the position was reached in time; None where there is no such partition."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         with _store_that_may_be_away():
             async with engine.connect() as connection:
-                reached = (await connection.execute(_POSITION, {"model": model, "partition": partition})).scalar()
+                reached = (
+                    await connection.execute(_POSITION, {"models": list(models), "partition": partition})
+                ).scalar()
         if reached is None:
             return None
         if reached >= position:

@@ -6,6 +6,13 @@ from services.kernel.settings import HttpSettings, KernelSettings
 
 SCHEMA = "projections"
 
+CHANNEL_GROUPS = {
+    "web": "inbound", "phone": "inbound", "organic": "inbound",
+    "cold_call": "outbound", "in_field": "outbound", "telemarketing": "outbound",
+    "ads": "paid", "event": "events",
+    "referral": "referral", "partner": "partner", "upgrade": "customers",
+}  # fmt: skip
+
 
 class Settings(KernelSettings):
     projections: HttpSettings = HttpSettings(port=7300, management_port=7301)
@@ -15,3 +22,5 @@ class Settings(KernelSettings):
     """API key for the feed, with the scope `events:read`."""
     leads_kept: int = Field(default=50_000, ge=1_000)
     """Lead records in memory, about 1.5 kB each; a lead that is not there costs a read of its record."""
+    channel_groups: dict[str, str] = Field(default=CHANNEL_GROUPS)
+    """Which group a channel counts in, for the dimension channel_group; a channel that is not named is its own group."""

@@ -6,7 +6,7 @@ One instance serves one generation of one read model; all it needs to know of it
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import msgspec
 
@@ -27,18 +27,12 @@ from services.projections.ledger import (
     rises,
     take_in,
 )
+from services.projections.tables import Ledger, indexes_sql, number_text, tables_sql
 
 _PIECE_BYTES = 1 << 18
 
 ZONE = "reporting_zone"
 """Under this name a generation keeps the zone that its cells are cut in, for the queries."""
-
-
-class Ledger(NamedTuple):
-    """A ledger table `name` with `name_profile` and `name_cell` beside it, and the columns of its labels."""
-
-    name: str
-    labels: tuple[str, ...]
 
 
 def digest_of(text: str) -> str:
@@ -59,26 +53,27 @@ class LedgerReadModel:
         fold: Fold[Any],
         ledgers: Sequence[Ledger],
         *,
-        tables_sql: str,
-        indexes_sql: str,
         zone: str,
         depends_on: Mapping[str, str],
-        stream_type: str = "lead",
+        stream_types: tuple[str, ...] = ("lead",),
         leads_kept: int = 50_000,
     ) -> None:
         """`zone` cuts the days of the cells; `depends_on`: what else makes the rows what they are, by name.
 
+        The subject of a row is the stream's id where only streams of one type are read, else the stream's whole name.
+
         Raises `zoneinfo.ZoneInfoNotFoundError` for an impossible zone.
         """
         self.name = name
-        self.tables_sql = tables_sql
-        self.made_with = {"tables": digest_of(tables_sql), ZONE: zone, **depends_on}
-        self.indexes_sql = indexes_sql
+        self.tables_sql = tables_sql(ledgers)
+        self.made_with = {"tables": digest_of(self.tables_sql), ZONE: zone, **depends_on}
+        self.indexes_sql = indexes_sql(ledgers)
         self._fold = fold
         self._ledgers = tuple(ledgers)
         self._statements = tuple(_Statements(ledger) for ledger in ledgers)
         self._days = Days.of_zone(zone)
-        self._prefix = f"{stream_type}/"
+        self._prefixes = tuple(f"{stream_type}/" for stream_type in stream_types)
+        self._cut = len(self._prefixes[0]) if len(self._prefixes) == 1 else 0
         self._leads_kept = leads_kept
         self._records: OrderedDict[str, LeadRecord[Any]] = OrderedDict()
         self._forgotten = 0
@@ -109,14 +104,14 @@ class LedgerReadModel:
         forgotten = self._forgotten
         arriving = self._by_lead(events)
         records = await self._take_records(connection, partition, arriving)
-        writes = BatchWrites(partition, len(self._ledgers), self._days, self._profiles, self._packer)
+        writes = BatchWrites(partition, self._ledgers, self._days, self._profiles, self._packer)
         late: dict[str, list[tuple[Reading, int]]] = {}
         fold = self._fold
         read = fold.read
         recorded_before, recorded_at = EPOCH, 0  # events appended together share the instant
         for lead, group in arriving.items():
             record = records[lead]
-            _check_versions(record.version, group)
+            _check_versions(record.version, group, dense=not fold.ignores)
             readings: list[tuple[Reading, int]] = []
             for event in group:
                 if event.recorded_at != recorded_before:
@@ -140,18 +135,17 @@ class LedgerReadModel:
 
     async def _analyse(self, connection: Connection) -> None:
         """Tell the planner once how the keys are spread; until autovacuum comes by it would take a partition for few rows."""
-        for table in ("lead_record", *(ledger.name for ledger in self._ledgers)):
+        for table in ("subject_record", *(ledger.name for ledger in self._ledgers)):
             if await connection.fetchval("SELECT reltuples < 0 FROM pg_class WHERE oid = $1::text::regclass", table):
                 await connection.execute(f"ANALYZE {table}")
         self._analysed = True
 
     def _by_lead(self, events: Sequence[Recorded]) -> dict[str, list[Recorded]]:
-        prefix = self._prefix
-        cut = len(prefix)
+        prefixes, cut, ignores = self._prefixes, self._cut, self._fold.ignores
         groups: dict[str, list[Recorded]] = {}
         for event in events:
             stream = event.stream
-            if stream.startswith(prefix):
+            if event.type not in ignores and stream.startswith(prefixes):
                 lead = stream[cut:]
                 group = groups.get(lead)
                 if group is None:
@@ -168,7 +162,7 @@ class LedgerReadModel:
         missing = []
         for lead, group in arriving.items():
             record = self._records.pop(lead, None)
-            if record is None or record.version + 1 != group[0].version:
+            if record is None or (record.version + 1 != group[0].version and not self._fold.ignores):
                 missing.append(lead)
                 record = LeadRecord(0, None, 1, [], self._fold.start())
             records[lead] = record
@@ -189,14 +183,16 @@ class LedgerReadModel:
         histories: dict[str, bytes] = {row[0]: row[1] for row in await connection.fetch(_HISTORIES, partition, leads)}
         known: dict[str, list[Standing]] = {lead: [] for lead in leads}
         for ledger, statements in enumerate(self._statements):
-            width = len(self._ledgers[ledger].labels)
+            width = 6 + len(self._ledgers[ledger].labels)
+            kinds = [kind for _, kind in self._ledgers[ledger].attributes]
             for found in await connection.fetch(statements.standing, partition, leads):
                 lead, number, amount, starts, ends, recorded_from = found[:6]
-                row = Row(ledger, tuple(found[6 : 6 + width]), amount, micros(starts), ends and micros(ends))
+                attributes = tuple(map(_as_folded, kinds, found[width:]))
+                row = Row(ledger, tuple(found[6:width]), amount, micros(starts), ends and micros(ends), attributes)
                 known[lead].append(Standing(number, row, micros(recorded_from)))
         for lead, arriving in late.items():
             changes = LeadChanges(records[lead])
-            history = self._fold.recall(histories.get(lead, b""), records[lead].version)
+            history = self._fold.recall(histories.get(lead, b""), records[lead].taken)
             take_in(changes, self._fold, arriving, history, known[lead])
             writes.take(lead, changes)
 
@@ -208,7 +204,7 @@ class LedgerReadModel:
         ]
         if new:
             await connection.copy_records_to_table(
-                "lead_record", records=new, columns=["partition", "lead", "version", "record", "history"]
+                "subject_record", records=new, columns=["partition", "subject", "version", "record", "history"]
             )
         moved = [lead for lead in writes.leads if lead[1]]
         if moved:
@@ -235,7 +231,7 @@ class LedgerReadModel:
     ) -> None:
         if writes.tuples:
             await connection.copy_to_table(
-                self._ledgers[ledger].name, source=_pieces(writes.tuples), columns=list(COLUMNS), format="binary"
+                self._ledgers[ledger].name, source=_pieces(writes.tuples), columns=statements.columns, format="binary"
             )
         if writes.ended:
             leads, rows, ends = zip(*writes.ended, strict=True)
@@ -263,10 +259,11 @@ class LedgerReadModel:
 
     async def checksum(self, connection: Connection, partition: int) -> bytes:
         """Digest of all rows of the partition, whatever their order; cells that came back to nothing are no rows."""
-        tables = [("lead_record", "true")]
+        tables = [("subject_record", "true")]
         for ledger in self._ledgers:
             tables += [(ledger.name, "true"), (f"{ledger.name}_profile", "true")]
-            tables.append((f"{ledger.name}_cell", "n <> 0 OR amount <> 0"))
+            if ledger.cells:
+                tables.append((f"{ledger.name}_cell", "n <> 0 OR amount <> 0"))
         digest = blake2b(digest_size=16)
         for table, condition in tables:
             found = await connection.fetchrow(
@@ -293,18 +290,18 @@ def _array(parameter: int, of: str) -> str:
     return f"CAST(CAST(${parameter} AS text) AS {of}[])"
 
 
-_RECORDS = "SELECT lead, record FROM lead_record WHERE partition = $1 AND lead = ANY($2::text[])"
-_HISTORIES = "SELECT lead, history FROM lead_record WHERE partition = $1 AND lead = ANY($2::text[])"
+_RECORDS = "SELECT subject, record FROM subject_record WHERE partition = $1 AND subject = ANY($2::text[])"
+_HISTORIES = "SELECT subject, history FROM subject_record WHERE partition = $1 AND subject = ANY($2::text[])"
 _MOVE_LEADS = f"""
-UPDATE lead_record AS kept
+UPDATE subject_record AS kept
 SET version = moved.version,
     record = substring(CAST($5 AS bytea) FROM moved.record_at FOR moved.record_size),
     history = kept.history || substring(CAST($8 AS bytea) FROM moved.notes_at FOR moved.notes_size)
 FROM (SELECT $1::integer AS partition, *
       FROM unnest({_array(2, "text")}, {_array(3, "integer")}, {_array(4, "integer")}, {_array(6, "integer")},
                   {_array(7, "integer")}, {_array(9, "integer")}, {_array(10, "integer")})
-           AS given (lead, was, version, record_at, record_size, notes_at, notes_size) OFFSET 0) AS moved
-WHERE kept.partition = moved.partition AND kept.lead = moved.lead AND kept.version = moved.was
+           AS given (subject, was, version, record_at, record_size, notes_at, notes_size) OFFSET 0) AS moved
+WHERE kept.partition = moved.partition AND kept.subject = moved.subject AND kept.version = moved.was
 """
 
 
@@ -314,21 +311,27 @@ class _Statements:
     def __init__(self, ledger: Ledger) -> None:
         name = ledger.name
         labels = ", ".join(ledger.labels)
+        attributes = [attribute for attribute, _ in ledger.attributes]
+        self.columns = [*COLUMNS, *attributes]
+        of_rows = ", ".join((
+            *(f"l.{column}" for column in _ROW_COLUMNS), *(f"p.{label}" for label in ledger.labels),
+            *(f"l.{attribute}" for attribute in attributes),
+        ))  # fmt: skip
         arrays = ", ".join(_array(number, "text") for number in range(3, 3 + len(ledger.labels)))
         self.end = f"""
             UPDATE {name} AS kept SET recorded_to = timestamptz 'epoch' + gone.at * interval '1 microsecond'
             FROM (SELECT $1::integer AS partition, * FROM unnest({_array(2, "text")}, {_array(3, "integer")},
-                         {_array(4, "bigint")}) AS given (lead, number, at) OFFSET 0) AS gone
-            WHERE kept.partition = gone.partition AND kept.lead = gone.lead AND kept.number = gone.number"""
+                         {_array(4, "bigint")}) AS given (subject, number, at) OFFSET 0) AS gone
+            WHERE kept.partition = gone.partition AND kept.subject = gone.subject AND kept.number = gone.number"""
         self.erase = f"""
             DELETE FROM {name} AS kept
             USING (SELECT $1::integer AS partition, * FROM unnest({_array(2, "text")}, {_array(3, "integer")})
-                   AS given (lead, number) OFFSET 0) AS gone
-            WHERE kept.partition = gone.partition AND kept.lead = gone.lead AND kept.number = gone.number"""
+                   AS given (subject, number) OFFSET 0) AS gone
+            WHERE kept.partition = gone.partition AND kept.subject = gone.subject AND kept.number = gone.number"""
         self.standing = f"""
-            SELECT l.lead, l.number, l.amount, l.business_from, l.business_to, l.recorded_from, {labels}
-            FROM {name} AS l JOIN {name}_profile USING (partition, profile)
-            WHERE l.partition = $1 AND l.lead = ANY($2::text[]) AND l.recorded_to IS NULL"""
+            SELECT {of_rows}
+            FROM {name} AS l JOIN {name}_profile AS p USING (partition, profile)
+            WHERE l.partition = $1 AND l.subject = ANY($2::text[]) AND l.recorded_to IS NULL"""
         self.add_profiles = f"""
             INSERT INTO {name}_profile (partition, profile, {labels})
             SELECT $1, * FROM unnest({_array(2, "bigint")}, {arrays})
@@ -340,6 +343,19 @@ class _Statements:
                         {_array(6, "numeric")}) AS d (business_day, recorded_day, profile, n, amount)
             ON CONFLICT (partition, business_day, recorded_day, profile)
             DO UPDATE SET n = cell.n + EXCLUDED.n, amount = cell.amount + EXCLUDED.amount"""
+
+
+_ROW_COLUMNS = ("subject", "number", "amount", "business_from", "business_to", "recorded_from")
+_EPOCH_DATE = EPOCH.date()
+
+
+def _as_folded(kind: str, value: Any) -> str | int | None:
+    """An attribute read from its column, in the form that a `Row` has it in."""
+    if value is None or kind in ("text", "integer"):
+        return cast("str | int | None", value)
+    if kind == "instant":
+        return micros(value)
+    return (value - _EPOCH_DATE).days if kind == "day" else number_text(value)
 
 
 def _packed(parts: Sequence[bytes]) -> tuple[bytes, str, str]:
@@ -364,12 +380,13 @@ async def _pieces(tuples: Iterable[bytes]) -> AsyncIterator[bytes]:
     yield bytes(piece)
 
 
-def _check_versions(version: int, group: Sequence[Recorded]) -> None:
-    """Raises Poison where the events of a lead are not the ones that follow `version`."""
+def _check_versions(version: int, group: Sequence[Recorded], *, dense: bool) -> None:
+    """Raises Poison where the events of a subject do not follow `version`: without a hole, if `dense`."""
     for event in group:
         version += 1
-        if event.version != version:
+        if event.version != version and (dense or event.version < version):
             raise Poison(
                 f"version {event.version} of its lead came where {version} is next",
                 position=event.position, stream=event.stream,
             )  # fmt: skip
+        version = event.version

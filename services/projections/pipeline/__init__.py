@@ -1,6 +1,6 @@
-"""The read model `pipeline`: where every lead stands, and has stood, with its value.
+"""The read model `pipeline`: where every lead stands, and has stood, how it closed, and the figures that follow from that.
 
-`facts` says what a lead's history makes of rows, `tables.sql` and `indexes.sql` where they lie, `queries` what is asked of
-them, `model` binds the first two to the machinery beside this package, which keeps rows and cells in step. A further
-read model is another package of these four, and nothing else.
+A view (`intervals`, `outcomes`, …) says what a lead's history makes of the rows of its ledger, `model` binds the views to the
+machinery beside this package, `ledgers` are the tables for SQL, and each metric is a module that holds its definition beside
+its SQL; `metrics` lists them.
 """

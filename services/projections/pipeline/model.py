@@ -1,25 +1,32 @@
 """The read model `pipeline` as the kernel's consumer takes it."""
 
+from typing import Final
+
 from schemas.pipelines import Pipelines
-from services.kernel.sql_files import sql
-from services.projections.pipeline.facts import PipelineFold
-from services.projections.store import Ledger, LedgerReadModel, digest_of
+from services.projections.lead_fold import LeadFold
+from services.projections.pipeline import intervals, outcomes
+from services.projections.pipeline.intervals import DealIntervals
+from services.projections.pipeline.outcomes import Outcomes
+from services.projections.store import LedgerReadModel, digest_of
+from services.projections.tables import Ledger
 
 NAME = "pipeline"
-LABELS = ("stage", "phase", "outcome", "pipeline", "currency", "owner", "source_channel", "product", "region")
-LEDGER = Ledger("deal_interval", LABELS)
-FOLD = 2
+LEDGERS: Final[tuple[Ledger, ...]] = (intervals.LEDGER, outcomes.LEDGER)
+FOLD = 3
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
+
+
+def pipeline_fold(pipelines: Pipelines) -> LeadFold:
+    """Each view makes the rows of its ledger; the numbers are those of `LEDGERS`."""
+    return LeadFold(pipelines, (DealIntervals(0, pipelines), Outcomes(1)))
 
 
 def pipeline_model(pipelines: Pipelines, reporting_zone: str, leads_kept: int = 50_000) -> LedgerReadModel:
     """One instance per generation; raises `zoneinfo.ZoneInfoNotFoundError` for an impossible zone."""
     return LedgerReadModel(
         NAME,
-        PipelineFold(pipelines),
-        (LEDGER,),
-        tables_sql=sql("services.projections.pipeline", "tables"),
-        indexes_sql=sql("services.projections.pipeline", "indexes"),
+        pipeline_fold(pipelines),
+        LEDGERS,
         zone=reporting_zone,
         depends_on={"fold": str(FOLD), "pipelines": digest_of(pipelines.description())},
         leads_kept=leads_kept,

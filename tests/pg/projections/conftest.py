@@ -2,6 +2,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from tests.pg.projections.projected import Projected
 
@@ -16,13 +18,20 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-def projected(connection: asyncpg.Connection) -> NewProjected:
-    """Makes further empty generations: `await projected()`, `await projected(leads_kept=5)`."""
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(database.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def projected(connection: asyncpg.Connection, engine: AsyncEngine) -> NewProjected:
+    """Makes further empty generations: `await projected()`, `await projected("churn", "reference", leads_kept=5)`."""
     made = 0
 
-    async def make(leads_kept: int = 50_000) -> Projected:
+    async def make(*names: str, leads_kept: int = 50_000) -> Projected:
         nonlocal made
         made += 1
-        return await Projected(connection, f"pipeline_g{made}", leads_kept=leads_kept).create()
+        return await Projected(connection, engine, made, names or ("pipeline",), leads_kept).create()
 
     return make

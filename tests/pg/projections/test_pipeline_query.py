@@ -22,7 +22,7 @@ from services.kernel.auth import KeyRing, create_key
 from services.kernel.migrate import CONSUMER, migrate
 from services.kernel.settings import PostgresSettings
 from services.projections.api import projections
-from services.projections.pipeline.model import pipeline_model
+from services.projections.models import MODELS
 from services.projections.readings import reading_engine, snapshot_of
 from services.projections.settings import Settings
 from tests.unit.projections.histories import PIPELINES, Log, numbered
@@ -81,13 +81,15 @@ class Service:
 async def service(database: str, connection: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[Service]:
     await migrate(connection, "projections", [CONSUMER])
     await connection.execute("SET search_path = projections")
-    model = pipeline_model(PIPELINES, "UTC")
-    generation = await checkpoint.create_generation(connection, model, 2, live=True)
+    for name, make in MODELS.items():
+        model = make(PIPELINES, "UTC", 1_000)
+        generation = await checkpoint.create_generation(connection, model, 2, live=True)
+        for partition, events in numbered(a_short_history().events).items():
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL search_path = {name}_g{generation}, projections")
+                await model.apply(connection, partition, events)
     for partition, events in numbered(a_short_history().events).items():
-        async with connection.transaction():
-            await connection.execute(f"SET LOCAL search_path = pipeline_g{generation}, projections")
-            await model.apply(connection, partition, events)
-            await connection.execute("UPDATE checkpoint SET position = $1 WHERE partition = $2", len(events), partition)
+        await connection.execute("UPDATE checkpoint SET position = $1 WHERE partition = $2", len(events), partition)
     await connection.execute("UPDATE checkpoint SET through = '2025-03-10T00:00Z'")
     keys = tmp_path / "keys.json"
     key = create_key(keys, ["projections:read"], "test")
@@ -112,20 +114,23 @@ async def test_the_answer_names_its_definition_and_how_fresh_it_is(service: Serv
     assert answer.pop("definition").startswith("Leads by stage")
     assert answer == {
         "metric": "pipeline_snapshot",
-        "version": 1,
+        "version": 2,
         "as_of": "2025-03-04T00:00:00Z",
         "known_at": None,
         "zone": "UTC",
+        "currency": None,
+        "dims": "event",
         "group_by": [],
+        "parameters": {},
         "complete": True,
         "rows": [
             {
                 "stage": "opportunity", "phase": "opportunity", "outcome": "open", "n": 2,
-                "value": [{"amount": "9000", "currency": "JPY"}], "value_unknown_n": 1,
+                "value": [{"amount": "9000", "currency": "JPY"}], "value_unknown_n": 1, "unpriced_n": 0,
             },
             {
                 "stage": "transaction", "phase": "transaction", "outcome": "won", "n": 1,
-                "value": [{"amount": "80.00", "currency": "EUR"}], "value_unknown_n": 0,
+                "value": [{"amount": "80.00", "currency": "EUR"}], "value_unknown_n": 0, "unpriced_n": 0,
             },
         ],
         "positions": {"0": 3, "1": 1},
@@ -229,10 +234,10 @@ async def test_tables_have_no_formula_and_no_count_twice(service: Service) -> No
     assert answer.headers["answer-metric"] == "pipeline_snapshot"
     assert datetime.fromisoformat(answer.headers["answer-as-of"]) == datetime.fromisoformat("2025-03-05T00:00:00Z")
     assert list(csv.reader(io.StringIO(answer.text))) == [
-        ["stage", "phase", "outcome", "region", "n", "value_EUR", "value_JPY", "value_unknown_n"],
-        ["opportunity", "opportunity", "open", "'=cmd", "1", "", "9000", "0"],
-        ["opportunity", "opportunity", "open", "", "1", "", "", "1"],
-        ["transaction", "transaction", "won", "West", "1", "80.00", "", "0"],
+        ["stage", "phase", "outcome", "region", "n", "value_JPY", "value_unknown_n", "unpriced_n", "value_EUR"],
+        ["opportunity", "opportunity", "open", "'=cmd", "1", "9000", "0", "0", ""],
+        ["opportunity", "opportunity", "open", "", "1", "", "1", "0", ""],
+        ["transaction", "transaction", "won", "West", "1", "", "0", "0", "80.00"],
     ]
     lines = (await service.get("as_of=2025-03-04", "application/x-ndjson")).text.splitlines()
     assert [json.loads(line)["n"] for line in lines] == [2, 1]

@@ -18,7 +18,7 @@ async def test_cells_the_ledger_and_the_oracle_agree_at_any_two_instants(project
         for group_by in ((), ("owner", "region"), ("source_channel", "product")):
             expected = standing(log, as_of, known_at, group_by)
             assert await pipeline.ask(as_of, known_at, group_by) == expected
-            assert await pipeline.ask(as_of, known_at, group_by, by_cells=False) == expected
+            assert await pipeline.ask(as_of, known_at, group_by, cells=False) == expected
 
 
 async def test_the_same_bytes_however_it_is_delivered(projected: NewProjected, seed: int) -> None:

@@ -9,11 +9,12 @@ import pytest
 from schemas.envelope import Recorded
 from services.kernel.errors import Poison
 from services.projections.days import instant_of, micros
+from services.projections.lead_fold import LeadFold
 from services.projections.ledger import Entry, LeadChanges, LeadRecord, Reading, Row, Standing, rises, take_in
-from services.projections.pipeline.facts import PipelineFold
+from services.projections.pipeline.intervals import DealIntervals
 from tests.unit.projections.histories import PIPELINES, Log, random_log
 
-FOLD = PipelineFold(PIPELINES)
+FOLD = LeadFold(PIPELINES, [DealIntervals(0, PIPELINES)])
 EUR = {"amount": "10", "currency": "EUR"}
 
 

@@ -8,8 +8,8 @@ from zoneinfo import available_timezones
 
 from schemas.rules import TIME_PATTERN
 from schemas.rules import instant as instant_of_text
-from services.kernel.errors import Flaw, Invalid
-from services.projections.days import end_of_date
+from services.projections.days import end_of_date, start_of_date
+from services.projections.query.parameters import refused
 from services.projections.readings import Freshness
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -19,7 +19,7 @@ _YEARS = range(1900, 2200)
 def zone(given: str | None, default: str) -> str:
     """The IANA zone asked for. Raises Invalid for one that does not exist."""
     if given is not None and given not in _zones():
-        raise _refused("zone", "is no time zone of the IANA database, such as Europe/Berlin.")
+        raise refused("zone", "is no time zone of the IANA database, such as Europe/Berlin.")
     return given or default
 
 
@@ -28,8 +28,8 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def instant(name: str, given: str | None, in_zone: str) -> datetime | None:
-    """An RFC 3339 instant, in UTC; a date is its end in the zone; None where nothing was given.
+def instant(name: str, given: str | None, in_zone: str, *, begins: bool = False) -> datetime | None:
+    """An RFC 3339 instant, in UTC; a date is its end in the zone, or its begin; None where nothing was given.
 
     Raises Invalid for anything else, and for a year that no event can have.
     """
@@ -37,15 +37,16 @@ def instant(name: str, given: str | None, in_zone: str) -> datetime | None:
         return None
     try:
         if _DATE.fullmatch(given):
-            found = end_of_date(date.fromisoformat(given), in_zone)
+            day = date.fromisoformat(given)
+            found = start_of_date(day, in_zone) if begins else end_of_date(day, in_zone)
         elif re.match(TIME_PATTERN, given):
             found = instant_of_text(given)
         else:
-            raise _refused(name, "must be RFC 3339 with an offset (a + is written %2B), or a date.")
+            raise refused(name, "must be RFC 3339 with an offset (a + is written %2B), or a date.")
     except (ValueError, OverflowError):
-        raise _refused(name, "is not in the calendar.") from None
+        raise refused(name, "is not in the calendar.") from None
     if found.year not in _YEARS:
-        raise _refused(name, f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}.")
+        raise refused(name, f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}.")
     return found
 
 
@@ -55,7 +56,7 @@ def names(name: str, given: str | None, known: Sequence[str]) -> tuple[str, ...]
         return ()
     found = tuple(given.split(","))
     if len(found) > len(known) or len(set(found)) < len(found) or not set(found) <= set(known):
-        raise _refused(name, f"must be a list, each once, of: {', '.join(known)}.")
+        raise refused(name, f"must be a list, each once, of: {', '.join(known)}.")
     return found
 
 
@@ -70,7 +71,3 @@ def known(given: datetime | None, fresh: Freshness) -> tuple[datetime | None, li
     return fresh.through, [
         "known_at was cut back to known_through: what is recorded later is not applied in every partition yet."
     ]
-
-
-def _refused(name: str, detail: str) -> Invalid:
-    return Invalid("The query breaks a rule.", errors=[Flaw(f"/query/{name}", detail)])

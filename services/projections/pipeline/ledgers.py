@@ -1,0 +1,6 @@
+"""The ledgers of the read model `pipeline`, for SQL."""
+
+from services.projections.pipeline.model import LEDGERS, NAME
+from services.projections.quadrant import LedgerTables
+
+DEAL_INTERVALS, OUTCOMES = (LedgerTables(ledger, NAME) for ledger in LEDGERS)
