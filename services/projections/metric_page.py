@@ -56,10 +56,11 @@ def metrics_page() -> str:
 
 
 def _shared(metrics: Iterable[Metric]) -> list[Parameter]:
-    of_all = [{parameter.name: parameter for parameter in parameters_of(metric)} for metric in metrics]
-    return [
-        each for name, each in of_all[0].items() if all(name in other for other in of_all) and name not in ("group_by",)
-    ]
+    """What every metric takes, dimensions and money apart."""
+    known = list(metrics)
+    apart = {name for metric in known for name in metric.dimensions} | {"group_by", "currency"}
+    of_all = [{parameter.name: parameter for parameter in parameters_of(metric)} for metric in known]
+    return [each for name, each in of_all[0].items() if name not in apart and all(name in other for other in of_all)]
 
 
 def _section(metric: Metric) -> str:

@@ -15,8 +15,8 @@ from services.kernel.migrate import CONSUMER, LOG, migrations_of
 from services.kernel.routes import routes_of
 from services.lifecycle.api import lifecycle
 from services.projections.api import router
-from services.projections.query.metric import Deployment
 from services.projections.models import MODELS
+from services.projections.query.metric import Deployment
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
