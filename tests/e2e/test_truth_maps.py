@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,11 @@ class Sets:
     def wait_for_the_figures(self) -> None:
         heads = {str(partition): self._head(partition) for partition in PARTITIONS}
         for model in MODELS:
-            asked = next(f"/v1/metrics/{each.id}" for each in METRICS.values() if model in (*each.models, "reference"))
-            wait_until(
-                lambda asked=asked: self._figures(asked, {})["positions"] == heads,
-                120,
-                0.2,
-                what=f"{model} at the heads",
-            )
+            route = next(f"/v1/metrics/{each.id}" for each in METRICS.values() if model in (*each.models, "reference"))
+            wait_until(partial(self._stands_at, route, heads), 120, 0.2, what=f"{model} at the log's heads")
+
+    def _stands_at(self, route: str, heads: dict[str, int]) -> bool:
+        return bool(self._figures(route, {})["positions"] == heads)
 
     def ask(self, route: str, parameters: dict[str, str]) -> Sequence[Row]:
         """The rows of an answer; the whole log and all leads are read once."""
