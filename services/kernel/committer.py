@@ -39,6 +39,8 @@ _RETRIED_SQLSTATES = frozenset({postgres.STREAMS_MOVED, postgres.RECEIPTS_EXIST,
 
 MOST_FOUND = 10_000
 """On how many streams something may follow from one event; an owner with more open leads hands over the first of them."""
+WORTH_SPLITTING = 64
+"""Submissions in a batch from which on deciding only a part of them again is worth a second append."""
 SMALL_BATCH = 16
 """Below this, splitting what waits would only cost a second flush."""
 
@@ -162,6 +164,7 @@ class Committer:
                 await asyncio.sleep(0)
                 continue
             streams = {event.stream for submission in batch for event in submission.events}
+            size = sum(submission.size for submission in batch)
             self._busy |= streams
             try:
                 await self._commit(batch)
@@ -173,7 +176,7 @@ class Committer:
                 await self._apart(batch)
             finally:
                 self._busy -= streams
-                self._flying -= sum(submission.size for submission in batch)
+                self._flying -= size
                 self._wake.set()
             await asyncio.sleep(0)
 
@@ -243,8 +246,16 @@ class Committer:
                 self._cache.pop(event.stream, None)
 
     async def _attempt(self, connection: Any, batch: list[Submission], careful: bool) -> None:
-        """Load, decide, append, answer: one round trip where every stream is cached, else two or three."""
-        draft = await self._decide(connection, batch, careful)
+        """Load, decide, append, answer: one round trip where every stream is cached, else two or three.
+
+        `batch` keeps those that have no answer yet.
+        """
+        while batch:
+            draft, again = await self._decide(connection, batch, careful)
+            await self._append(connection, draft)
+            batch[:] = again
+
+    async def _append(self, connection: Any, draft: Draft) -> None:
         if draft.rows:
             try:
                 recorded_at, bases = await connection.fetchrow(_APPEND, *draft.arguments())
@@ -264,8 +275,12 @@ class Committer:
         if heads:
             self._on_append(heads)
 
-    async def _decide(self, connection: Any, batch: list[Submission], careful: bool) -> Draft:
-        """A draft whose refusals rest on the store: a cached stream may be older than another process's append."""
+    async def _decide(self, connection: Any, batch: list[Submission], careful: bool) -> tuple[Draft, list[Submission]]:
+        """A draft whose refusals rest on the store: a cached stream may be older than another process's append.
+
+        Where something is missing for a few of many, such as the history of a stream that has a late event, the draft is of the
+        others alone, and those few come second: so that not all are decided again with each thing that a few need.
+        """
         events = [event for submission in batch for event in submission.events]
         wanted = {event.stream for event in events if event.stream not in self._cache}
         # held here, not looked up again: while we wait for the store, the other worker may empty the cache
@@ -286,11 +301,16 @@ class Committer:
                 receipts = await self._load_receipts(connection, events)
             draft = Draft(
                 self._deciders, self._log.partitions, records, receipts or {}, histories,
-                owned=self._owned, loaded=fresh | records.keys(), found=found,
+                owned=self._owned, loaded=fresh | records.keys(), found=found, fresh=fresh, asked=asked,
             )  # fmt: skip
             for submission in batch:
                 draft.decide(submission)
-            wanted = (draft.doubted - fresh) | draft.missing
+            if len(batch) >= WORTH_SPLITTING and draft.falls_short:
+                done, again = draft.split()
+                if len(done) >= len(again):
+                    draft.keep_only(done)
+                    return draft, again
+            wanted = draft.doubted | draft.missing
             if wanted:
                 continue
             if draft.unsearched:
@@ -305,7 +325,7 @@ class Committer:
             elif draft.unread:
                 histories |= await self._load_histories(connection, draft.unread, records)
             else:
-                return draft
+                return draft, []
 
     async def _load_streams(self, connection: Any, streams: set[str]) -> dict[str, StreamRecord]:
         """What the store knows of `streams`; nothing for those that it does not know."""

@@ -43,12 +43,15 @@ class Draft:
         self, deciders: Deciders, partitions: int, records: Mapping[str, StreamRecord],
         receipts: Mapping[tuple[str, str], Receipt], histories: Mapping[str, Iterable[Recorded]],
         *, owned: Container[int], loaded: Container[str] | None = None,
-        found: Mapping[tuple[str, ...], Sequence[str]] | None = None,
+        found: Mapping[tuple[str, ...], Sequence[str]] | None = None, fresh: Container[str] = (),
+        asked: Container[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
         """`owned`: the partitions of this placement; `loaded`: streams of which all is known that the store knows, None: all.
 
-        `found`: the streams that have all labels of a search.
+        `found`: the streams that have all labels of a search; `fresh`: those that the store was asked for just now; `asked`:
+        (source, id) of derived events whose receipts were asked for.
         """
+        self._fresh_streams = fresh
         self._deciders = deciders
         self._partitions = partitions
         self._records = records
@@ -72,12 +75,17 @@ class Draft:
         """Labels by which streams must be searched before it is known what follows."""
         self.derived: list[Event] = []
         """What follows from the events of the batch: it may be stored already, so its receipts must be asked for."""
+        self._asked = asked
+        self._short: set[str] = set()
+        """Streams of submissions that something was missing for, and what they touched: this draft is of no use for them."""
+        self._touched: list[tuple[Submission, set[str]]] = []
 
     def decide(self, submission: Submission) -> None:
         """Accept the submission into the batch, or refuse it; either is delivered once the batch is committed."""
         saved: dict[str, Any] = {}
         rows: list[_Row] = []
         number = 0
+        had = self._needs()
         outcome: list[_Row | Appended] = []
         try:
             for event in submission.events:
@@ -103,10 +111,49 @@ class Draft:
             if submission.size > 1:
                 self._say_which(refusal, submission.events[number], number)
             self._refused.append((submission, refusal))
-            self.doubted.update(event.stream for event in submission.events)
+            self.doubted.update(event.stream for event in submission.events if event.stream not in self._fresh_streams)
+            self._note(submission, saved, had)
             return
         self.rows += rows
         self._accepted.append((submission, outcome))
+        self._note(submission, saved, had)
+
+    def _needs(self) -> tuple[int, int, int, int, int]:
+        return len(self.unread), len(self.missing), len(self.doubted), len(self.unsearched), len(self.derived)
+
+    def _note(self, submission: Submission, saved: dict[str, Any], had: tuple[int, ...]) -> None:
+        """Keep what the submission touched, and whether it can stand as it was decided here."""
+        touched = {*saved, *(event.stream for event in submission.events)}
+        self._touched.append((submission, touched))
+        unasked = any((event.source, event.id) not in self._asked for event in self.derived[had[4] :])
+        if unasked or self._needs()[:4] != had[:4] or touched & self.unread:
+            self._short |= touched
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether some submission cannot be stored as it was decided here."""
+        return bool(self._short)
+
+    def split(self) -> tuple[list[Submission], list[Submission]]:
+        """(those that are decided for good, those to decide again), by streams: no stream has submissions in both."""
+        short = self._short | self.unread | self.missing
+        while True:
+            again = [(submission, touched) for submission, touched in self._touched if touched & short]
+            reach = short.union(*(touched for _, touched in again))
+            if reach == short:
+                break
+            short = reach
+        ids = {id(submission) for submission, _ in again}
+        return [each for each, _ in self._touched if id(each) not in ids], [submission for submission, _ in again]
+
+    def keep_only(self, submissions: list[Submission]) -> None:
+        """Drop everything that belongs to others; `submissions` is what `split` gave first."""
+        ids = {id(each) for each in submissions}
+        streams = set().union(*(touched for each, touched in self._touched if id(each) in ids))
+        self.rows = [row for row in self.rows if row.event.stream in streams]
+        self._working = {name: working for name, working in self._working.items() if name in streams}
+        self._accepted = [pair for pair in self._accepted if id(pair[0]) in ids]
+        self._refused = [pair for pair in self._refused if id(pair[0]) in ids]
 
     def _say_which(self, refusal: SalescycleError, event: Event, number: int) -> None:
         """Events that are stored together: name the one at fault, and count nothing that is not stored after all."""
@@ -229,16 +276,19 @@ class Draft:
                 return []
             around = around._replace(found=self._found[labels])
         histories = dict(around.histories)
+        whole = event.stream not in self.unread
         for stream in decider.reads(event, fact, before, around):
             if partition_of(stream, self._partitions) not in self._owned:
                 continue
             if self._loaded is not None and stream not in self._loaded:
                 self.missing.add(stream)
+                whole = False
             if stream not in self._histories:
                 self.unread.add(stream)
+                whole = False
             else:
                 histories[stream] = self._stream(stream).history or []
-        if self.unread or self.missing:
+        if not whole:
             return []
         return decider.derive(event, fact, before, state, around._replace(histories=histories))
 
