@@ -43,7 +43,7 @@ async def fill(url: str, leads: int) -> dict[str, Any]:
     stored = 0
     async with opened(url, max_batch=1_000) as log:
         with Meter() as meter:
-            while chunk := [parse_event(decode(line), now) for line in islice(lines, 2_000)]:
+            while chunk := [parse_event(decode(line), now) for line in islice(lines, 1_000)]:
                 await log.post(*chunk)
                 stored += len(chunk)
     return meter.answer(stored, events=stored)

@@ -17,10 +17,10 @@ from services.kernel import checkpoint
 from services.kernel.apply import Partition
 from services.kernel.clock import utc_now
 from services.kernel.committer import Committer
+from services.kernel.draft import Draft
 from services.kernel.errors import SalescycleError
 from services.kernel.feed_client import FeedClient
 from services.kernel.relay import Relay
-from services.kernel.submission import Submission
 from tests.support import logs
 from tests.support.brokers import Broker
 from tests.support.compared import check_store, stored
@@ -38,8 +38,7 @@ class Crash(BaseException):
 class AnswersFirst(Committer):
     """Tells the sender that the event is stored, then stores it."""
 
-    async def _attempt(self, connection: Any, batch: list[Submission], careful: bool) -> None:
-        draft = await self._decide(connection, batch, careful)
+    async def _append(self, connection: Any, draft: Draft) -> None:
         if draft.rows:
             draft.arguments()  # gives each row its place
             partitions = sorted({row.partition for row in draft.rows})
@@ -47,7 +46,7 @@ class AnswersFirst(Committer):
                 "SELECT head FROM log_partition WHERE partition = ANY ($1) ORDER BY partition", partitions
             )
             draft.deliver(utc_now(), [row[0] for row in rows])
-        await super()._attempt(connection, batch, careful)
+        await super()._append(connection, draft)
 
 
 @pytest.mark.parametrize(("committer", "sound"), [(Committer, True), (AnswersFirst, False)], ids=["sound", "planted"])
