@@ -5,18 +5,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
-from services.projections.query.facts import OF_LEADS, Facts, counted, gathered, money_ratio
+from services.projections.pipeline.closed_deals import ATTRIBUTE_BY, OF_CLOSED, ClosedDeals
+from services.projections.query.facts import counted, gathered, money_ratio
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
 
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
-    facts = Facts(OUTCOMES, asked, reading, at=OUTCOMES.rows.c.closed_at, latest=DEAL_INTERVALS)
+    deals = ClosedDeals(asked, reading)
+    facts = deals.facts
     closed_at, won, lost = facts.row.closed_at, facts.label.kind == "won", facts.label.kind == "lost"
     value = facts.priced(facts.row.amount, closed_at)
     has_value = facts.label.currency.is_not(None)
     query = facts.grouped(
-        facts.keys(closed_at),
+        facts.keys(deals.at),
         currency=facts.currency(),
         won=counted(won),
         lost=counted(lost),
@@ -24,7 +25,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         lost_value=sa.func.sum(value).filter(lost),
         value_unknown_n=counted(sa.not_(has_value)),
         unpriced_n=counted(sa.and_(has_value, value.is_(None))),
-    ).where(facts.stands(), facts.within(closed_at))
+    ).where(*deals.conditions)
     return Answer([_row(key, parts) for key, parts in gathered(asked, await reading.rows(query))])
 
 
@@ -55,7 +56,7 @@ WIN_RATE = Metric(
     title="Win rate",
     definition=(
         "Of the leads whose standing close lies in the period, the share that was won. A lead that was reopened counts by its "
-        "last close; voided and absorbed leads do not count. By value each lead counts with its last open value, a won one "
+        "last close; voided and absorbed leads do not count, whenever they were voided. By value each lead counts with its last open value, a won one "
         "without any with its close value; a lead without a value is left out there and counted in value_unknown_n."
     ),
     formula="won / (won + lost)",
@@ -70,7 +71,8 @@ WIN_RATE = Metric(
         "unpriced_n": "closed leads whose value has no rate to the currency asked for",
     },
     time="period",
-    dimensions=(*OF_LEADS, "reason", "from_stage", "competitor"),
+    dimensions=OF_CLOSED,
     answer=_answer,
+    parameters=(ATTRIBUTE_BY,),
     money=True,
 )

@@ -69,7 +69,7 @@ class Facts:
         )
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
-        self._fx: Any = None
+        self._fx: dict[str, Any] = {}
 
     # ---- dimensions
 
@@ -175,19 +175,23 @@ class Facts:
         rates = self.asked.rates
         if rates is None:
             return sa.type_coerce(amount, sa.Numeric)
-        if self._fx is None:
-            own = self.label.currency if currency is None else currency
-            self._fx = rates.table()
-            on = sa.and_(self._fx.c.currency == own, self._fx.c.bucket == rates.bucket(at))
-            self._joined = self._joined.outerjoin(self._fx, on)
-        return sa.type_coerce(amount * self._fx.c.factor, sa.Numeric)
+        own = self.label.currency if currency is None else currency
+        fx = self._fx.get(f"{own} {at}")
+        if fx is None:
+            fx = self._fx[f"{own} {at}"] = rates.table().alias(f"fx_{len(self._fx)}")
+            self.join(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)), outer=True)
+        return sa.type_coerce(amount * fx.c.factor, sa.Numeric)
 
-    def currency(self) -> sa.ColumnElement[Any]:
+    def currency(self, own: Any = None) -> sa.ColumnElement[Any]:
         """In which currency `priced` gives its amounts: the row's own, or the one asked for."""
-        own = self.label.currency
+        own = self.label.currency if own is None else own
         return own if self.asked.rates is None else sa.case((own.is_(None), None), else_=self.asked.rates.currency)
 
     # ---- statements
+
+    def join(self, other: sa.FromClause, on: sa.ColumnElement[bool], *, outer: bool = False) -> None:
+        """Another table in every statement of these facts; with `outer`, rows stay that find nothing in it."""
+        self._joined = self._joined.join(other, on, isouter=outer)
 
     def keys(self, at: Any = None) -> list[sa.ColumnElement[Any]]:
         """The period and the dimensions that are grouped by."""

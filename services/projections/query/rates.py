@@ -60,7 +60,7 @@ class Rates:
         names, numbers, factors = zip(*(row for row in rows if row[2] is not None), strict=True)
         unnested = sa.func.unnest(
             sa.literal(names, ARRAY(sa.Text)), sa.literal(numbers, ARRAY(sa.Integer)), sa.literal(factors, ARRAY(sa.Numeric))
-        ).table_valued("currency", "bucket", "factor", name="fx")  # fmt: skip
+        ).table_valued("currency", "bucket", "factor", name="fx").render_derived()  # fmt: skip
         return sa.select(unnested.c.currency, unnested.c.bucket, unnested.c.factor).subquery()
 
     def _stepped(self, steps: list[tuple[datetime, Decimal]]) -> _Steps:
