@@ -1,10 +1,23 @@
 """The metrics of the read model `pipeline`, in the order in which they are listed."""
 
+from services.projections.pipeline.bottleneck import BOTTLENECK
 from services.projections.pipeline.cycle_length import CYCLE_LENGTH
 from services.projections.pipeline.deal_size import DEAL_SIZE
+from services.projections.pipeline.dwell import APPROVAL_WAITING, DWELL
 from services.projections.pipeline.price_realisation import PRICE_REALISATION
 from services.projections.pipeline.snapshot import SNAPSHOT
+from services.projections.pipeline.stage_conversion import STAGE_CONVERSION
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
-METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, CYCLE_LENGTH, DEAL_SIZE, PRICE_REALISATION)
+METRICS: tuple[Metric, ...] = (
+    SNAPSHOT,
+    WIN_RATE,
+    STAGE_CONVERSION,
+    DWELL,
+    APPROVAL_WAITING,
+    BOTTLENECK,
+    CYCLE_LENGTH,
+    DEAL_SIZE,
+    PRICE_REALISATION,
+)

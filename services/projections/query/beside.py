@@ -27,7 +27,8 @@ class Beside(NamedTuple):
 
     def select(self, *columns: Any) -> sa.Select[Any]:
         """The columns of the rows of the same lead: for a scalar subquery, or an EXISTS."""
-        return sa.select(*columns).select_from(self.source).where(self.on).correlate(self.facts.tables.rows)
+        of = self.facts.tables
+        return sa.select(*columns).select_from(self.source).where(self.on).correlate(of.rows, of.profiles)
 
     def stands(self, at: Any) -> sa.ColumnElement[bool]:
         """Whether the row holds at an instant."""
@@ -85,11 +86,15 @@ def against(
 ) -> Spans:
     """Each row of the facts once for every one of the spans for which the condition holds."""
     instants = sa.ARRAY(sa.TIMESTAMP(timezone=True))
-    unnested = sa.func.unnest(
-        sa.literal(list(range(len(spans))), sa.ARRAY(sa.Integer)),
-        sa.literal([begin for begin, _ in spans], instants),
-        sa.literal([end for _, end in spans], instants),
-    ).table_valued("number", "begins", "ends", name="span").render_derived()
+    unnested = (
+        sa.func.unnest(
+            sa.literal(list(range(len(spans))), sa.ARRAY(sa.Integer)),
+            sa.literal([begin for begin, _ in spans], instants),
+            sa.literal([end for _, end in spans], instants),
+        )
+        .table_valued("number", "begins", "ends", name="span")
+        .render_derived()
+    )
     found = Spans(unnested.c.number, unnested.c.begins, unnested.c.ends)
     facts.join(unnested, on(found))
     return found
