@@ -4,9 +4,13 @@ from services.projections.pipeline.bottleneck import BOTTLENECK
 from services.projections.pipeline.cycle_length import CYCLE_LENGTH
 from services.projections.pipeline.deal_size import DEAL_SIZE
 from services.projections.pipeline.dwell import APPROVAL_WAITING, DWELL
+from services.projections.pipeline.lead_funnel import LEAD_FUNNEL
 from services.projections.pipeline.price_realisation import PRICE_REALISATION
+from services.projections.pipeline.response_times import HANDOVER, SPEED_TO_CONTACT
 from services.projections.pipeline.snapshot import SNAPSHOT
 from services.projections.pipeline.stage_conversion import STAGE_CONVERSION
+from services.projections.pipeline.time_to_win import TIME_TO_WIN
+from services.projections.pipeline.velocity import VELOCITY
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
@@ -20,4 +24,9 @@ METRICS: tuple[Metric, ...] = (
     CYCLE_LENGTH,
     DEAL_SIZE,
     PRICE_REALISATION,
+    VELOCITY,
+    TIME_TO_WIN,
+    LEAD_FUNNEL,
+    HANDOVER,
+    SPEED_TO_CONTACT,
 )

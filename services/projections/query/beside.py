@@ -20,15 +20,15 @@ class Beside(NamedTuple):
     """Rows of a ledger beside those of the facts. `on`: of the same lead, and known."""
 
     facts: Facts
-    source: sa.FromClause
+    source: sa.Join
     row: Any
     label: Any
     on: sa.ColumnElement[bool]
 
     def select(self, *columns: Any) -> sa.Select[Any]:
         """The columns of the rows of the same lead: for a scalar subquery, or an EXISTS."""
-        of = self.facts.tables
-        return sa.select(*columns).select_from(self.source).where(self.on).correlate(of.rows, of.profiles)
+        own = (self.source.left, self.source.right)
+        return sa.select(*columns).select_from(self.source).where(self.on).correlate_except(*own)
 
     def stands(self, at: Any) -> sa.ColumnElement[bool]:
         """Whether the row holds at an instant."""

@@ -73,6 +73,10 @@ class Facts:
 
     # ---- dimensions
 
+    def attributed_at(self, at: Any) -> None:
+        """From here on the attributes of owners, accounts and products count as of this instant: one of a later join."""
+        self._at = at
+
     def dimension(self, name: str) -> sa.ColumnElement[Any]:
         """The column of a dimension. Raises KeyError for one that the ledger does not have."""
         if name in _ATTRIBUTES:
