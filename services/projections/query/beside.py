@@ -14,12 +14,12 @@ import sqlalchemy as sa
 
 from services.projections.quadrant import LedgerTables
 from services.projections.query.facts import Facts
+from services.projections.query.metric import Asked
 
 
 class Beside(NamedTuple):
     """Rows of a ledger beside those of the facts. `on`: of the same lead, and known."""
 
-    facts: Facts
     source: sa.Join
     row: Any
     label: Any
@@ -41,11 +41,16 @@ class Beside(NamedTuple):
 
 def of_same_lead(facts: Facts, tables: LedgerTables, name: str) -> Beside:
     """The known rows of a ledger that are of the lead of each row of the facts. `name` tells them from others."""
+    return of_lead(facts.asked, tables, name, facts.row.partition, facts.row.subject)
+
+
+def of_lead(asked: Asked, tables: LedgerTables, name: str, partition: Any, subject: Any) -> Beside:
+    """The same of the lead that two columns name."""
     rows, profiles = tables.rows.alias(name), tables.profiles.alias(f"{name}_profile")
     row, label = rows.c, profiles.c
     source = rows.join(profiles, sa.and_(row.partition == label.partition, row.profile == label.profile))
-    on = sa.and_(row.partition == facts.row.partition, row.subject == facts.row.subject, _known(facts, row))
-    return Beside(facts, source, row, label, on)
+    on = sa.and_(row.partition == partition, row.subject == subject, _known(asked, row))
+    return Beside(source, row, label, on)
 
 
 def joined(
@@ -68,9 +73,9 @@ def of_stream(facts: Facts, tables: LedgerTables, stream: str, id: Any, at: Any)
     rows, profiles = tables.rows.alias(name), tables.profiles.alias(f"{name}_profile")
     row, label = rows.c, profiles.c
     source = rows.join(profiles, sa.and_(row.partition == label.partition, row.profile == label.profile))
-    on = sa.and_(row.subject == sa.literal(f"{stream}/") + id, _known(facts, row), _stands(row, at))
+    on = sa.and_(row.subject == sa.literal(f"{stream}/") + id, _known(facts.asked, row), _stands(row, at))
     facts.join(source, on, outer=True)
-    return Beside(facts, source, row, label, on)
+    return Beside(source, row, label, on)
 
 
 class Spans(NamedTuple):
@@ -107,8 +112,8 @@ def periods_of(facts: Facts) -> list[tuple[datetime, datetime]]:
     return list(pairwise(edges))
 
 
-def _known(facts: Facts, row: Any) -> sa.ColumnElement[bool]:
-    at = facts.asked.known_at
+def _known(asked: Asked, row: Any) -> sa.ColumnElement[bool]:
+    at = asked.known_at
     if at is None:
         known: sa.ColumnElement[bool] = row.recorded_to.is_(None)
         return known
