@@ -47,13 +47,13 @@ def steps(part: Any, rates: Rates | None, begins: datetime, ends: datetime) -> I
     in_0 = part.outcome_0 == "open" and part.passes_0 and part.place_0 == 0
     in_1 = part.outcome_1 == "open" and part.passes_1 and part.place_1 == 0
     closed = part.outcome_1 in ("won", "lost") and part.passes_1
-    then = part.closed_at if part.outcome_1 in ("won", "lost") else ends
-    was = _worth(n, part.currency_0, part.value_0, rates, begins)
-    now = _worth(n, part.currency_1, part.value_1, rates, then)
+    then = _Rated(rates, part.closed_at if part.outcome_1 in ("won", "lost") else ends, part.closed_at is not None)
+    was = _Rated(rates, begins).worth(n, part.currency_0, part.value_0)
+    now = then.worth(n, part.currency_1, part.value_1)
     if in_0:
         yield _step("start", n, was)
     if in_0 and (in_1 or closed):
-        yield from _changed(part, was, now, rates, then)
+        yield from _changed(part, was, now, then)
     elif in_0:
         yield _minus(_how_it_left(part), was)
     elif in_1 or (closed and part.place_1 == 0):
@@ -61,20 +61,31 @@ def steps(part: Any, rates: Rates | None, begins: datetime, ends: datetime) -> I
     if closed and (in_0 or part.place_1 == 0):
         yield _minus(part.outcome_1, now)
         if part.outcome_1 == "won":
-            close = _worth(n, part.close_currency_1, part.close_value, rates, then)
+            close = then.worth(n, part.close_currency_1, part.close_value)
             if close.amount is not None and now.amount is not None and close.currency == now.currency:
                 yield Step("close_delta", 0, n, close.currency, close.amount - now.amount)
     if in_1:
         yield _step("end", n, now)
 
 
-def _worth(n: int, currency: str | None, amount: Any, rates: Rates | None, at: datetime) -> Worth:
-    if currency is None or amount is None:
-        return Worth(n, None, None)
-    if rates is None:
-        return Worth(n, currency, amount)
-    factor = rates.at(currency, at)
-    return Worth(n, rates.currency, None if factor is None else amount * factor)
+class _Rated(NamedTuple):
+    """Prices at an instant: of what is open by the latest rate before it, of a close by the rate of its date."""
+
+    rates: Rates | None
+    at: datetime
+    closed: bool = False
+
+    def factor(self, currency: str) -> Decimal | None:
+        if self.rates is None:
+            return Decimal(1)
+        return self.rates.at(currency, self.at) if self.closed else self.rates.before(currency, self.at)
+
+    def worth(self, n: int, currency: str | None, amount: Any) -> Worth:
+        if currency is None or amount is None:
+            return Worth(n, None, None)
+        factor = self.factor(currency)
+        shown = currency if self.rates is None else self.rates.currency
+        return Worth(n, shown, None if factor is None else amount * factor)
 
 
 def _step(category: str, n: int, worth: Worth) -> Step:
@@ -86,7 +97,7 @@ def _minus(category: str, worth: Worth) -> Step:
     return step._replace(amount=-step.amount)
 
 
-def _changed(part: Any, was: Worth, now: Worth, rates: Rates | None, then: datetime) -> Iterator[Step]:
+def _changed(part: Any, was: Worth, now: Worth, then: _Rated) -> Iterator[Step]:
     """From one value to the other. What the rates alone did is `fx`: the old value at the new rates, less at the old ones."""
     n = part.n
     if was.amount is None and now.amount is None:
@@ -97,7 +108,7 @@ def _changed(part: Any, was: Worth, now: Worth, rates: Rates | None, then: datet
     if now.amount is None:
         yield _minus("unpriced", was)._replace(n=0)
         return
-    factor = None if rates is None else rates.at(part.currency_0, then)
+    factor = then.factor(part.currency_0)
     base = was.amount if factor is None else part.value_0 * factor
     if base != was.amount:
         yield Step("fx", 0, n, was.currency, base - was.amount)

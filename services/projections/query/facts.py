@@ -69,7 +69,7 @@ class Facts:
         )
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
-        self._fx: dict[str, Any] = {}
+        self._fx: list[tuple[Any, Any, sa.Subquery]] = []
 
     # ---- dimensions
 
@@ -190,15 +190,19 @@ class Facts:
     # ---- money
 
     def priced(self, amount: Any, at: Any, currency: Any = None) -> sa.ColumnElement[Any]:
-        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked."""
+        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked.
+
+        `currency`: the column of the amount's own currency; default: the row's.
+        """
         rates = self.asked.rates
         if rates is None:
             return sa.type_coerce(amount, sa.Numeric)
         own = self.label.currency if currency is None else currency
-        fx = self._fx.get(f"{own} {at}")
+        fx = next((fx for known_at, known_in, fx in self._fx if known_at is at and known_in is own), None)
         if fx is None:
-            fx = self._fx[f"{own} {at}"] = rates.table().alias(f"fx_{len(self._fx)}")
-            self.join(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)), outer=True)
+            fx = rates.table(f"fx_{len(self._fx)}")
+            self._joined = self._joined.outerjoin(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)))
+            self._fx.append((at, own, fx))
         return sa.type_coerce(amount * fx.c.factor, sa.Numeric)
 
     def currency(self, own: Any = None) -> sa.ColumnElement[Any]:

@@ -162,9 +162,9 @@ def _text(at: datetime) -> str:
     return at.isoformat()
 
 
-def _open(found: dict[Any, Any]) -> Counter[str]:
+def _open(found: dict[Any, Any]) -> Counter[Any]:
     """Currency -> amount, and "" -> leads."""
-    sums: Counter[Any] = Counter()
+    sums: Any = Counter()
     for (_, _, outcome, currency), counted in found.items():
         if outcome == "open":
             sums[""] += counted.n
@@ -174,7 +174,7 @@ def _open(found: dict[Any, Any]) -> Counter[str]:
 
 
 def _sums(rows: list[dict[str, Any]], *categories: str) -> Counter[Any]:
-    sums: Counter[Any] = Counter()
+    sums: Any = Counter()
     for row in rows:
         if row["category"] in categories:
             sums[""] += row["n"]
