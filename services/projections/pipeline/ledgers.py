@@ -3,4 +3,6 @@
 from services.projections.pipeline.model import LEDGERS, NAME
 from services.projections.quadrant import LedgerTables
 
-DEAL_INTERVALS, OUTCOMES = (LedgerTables(ledger, NAME) for ledger in LEDGERS)
+(
+    DEAL_INTERVALS, OUTCOMES, EXCLUSIONS, VISITS, MILESTONES, ACTIVITIES, CONTENTS, SLIPS, APPROVALS, OBJECTIONS,
+) = (LedgerTables(ledger, NAME) for ledger in LEDGERS)  # fmt: skip

@@ -1,7 +1,36 @@
 """The metrics of the read model `pipeline`, in the order in which they are listed."""
 
+from services.projections.pipeline.bottleneck import BOTTLENECK
+from services.projections.pipeline.cycle_length import CYCLE_LENGTH
+from services.projections.pipeline.deal_size import DEAL_SIZE
+from services.projections.pipeline.dwell import APPROVAL_WAITING, DWELL
+from services.projections.pipeline.lead_funnel import LEAD_FUNNEL
+from services.projections.pipeline.pipeline_flow import PIPELINE_FLOW
+from services.projections.pipeline.price_realisation import PRICE_REALISATION
+from services.projections.pipeline.response_times import HANDOVER, SPEED_TO_CONTACT
 from services.projections.pipeline.snapshot import SNAPSHOT
+from services.projections.pipeline.stage_conversion import STAGE_CONVERSION
+from services.projections.pipeline.time_to_win import TIME_TO_WIN
+from services.projections.pipeline.velocity import VELOCITY
+from services.projections.pipeline.waterfall import PIPELINE_WATERFALL
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
-METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE)
+METRICS: tuple[Metric, ...] = (
+    SNAPSHOT,
+    PIPELINE_FLOW,
+    PIPELINE_WATERFALL,
+    WIN_RATE,
+    STAGE_CONVERSION,
+    DWELL,
+    APPROVAL_WAITING,
+    BOTTLENECK,
+    CYCLE_LENGTH,
+    DEAL_SIZE,
+    PRICE_REALISATION,
+    VELOCITY,
+    TIME_TO_WIN,
+    LEAD_FUNNEL,
+    HANDOVER,
+    SPEED_TO_CONTACT,
+)

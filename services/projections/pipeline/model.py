@@ -4,21 +4,49 @@ from typing import Final
 
 from schemas.pipelines import Pipelines
 from services.projections.lead_fold import LeadFold
-from services.projections.pipeline import intervals, outcomes
+from services.projections.pipeline import exclusion, intervals, milestones, occurrences, outcomes, visits, waits
+from services.projections.pipeline.exclusion import Exclusions
 from services.projections.pipeline.intervals import DealIntervals
+from services.projections.pipeline.milestones import Milestones
+from services.projections.pipeline.occurrences import Activities, Contents, Slips
 from services.projections.pipeline.outcomes import Outcomes
+from services.projections.pipeline.visits import Visits
+from services.projections.pipeline.waits import APPROVALS, OBJECTIONS, Waits
 from services.projections.store import LedgerReadModel, digest_of
 from services.projections.tables import Ledger
 
 NAME = "pipeline"
-LEDGERS: Final[tuple[Ledger, ...]] = (intervals.LEDGER, outcomes.LEDGER)
-FOLD = 3
+LEDGERS: Final[tuple[Ledger, ...]] = (
+    intervals.LEDGER,
+    outcomes.LEDGER,
+    exclusion.LEDGER,
+    visits.LEDGER,
+    milestones.LEDGER,
+    occurrences.ACTIVITY,
+    occurrences.CONTENT,
+    occurrences.SLIP,
+    waits.APPROVAL,
+    waits.OBJECTION,
+)
+FOLD = 4
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
 
 
 def pipeline_fold(pipelines: Pipelines) -> LeadFold:
     """Each view makes the rows of its ledger; the numbers are those of `LEDGERS`."""
-    return LeadFold(pipelines, (DealIntervals(0, pipelines), Outcomes(1)))
+    views = (
+        DealIntervals(0, pipelines),
+        Outcomes(1),
+        Exclusions(2),
+        Visits(3, pipelines),
+        Milestones(4, pipelines),
+        Activities(5),
+        Contents(6),
+        Slips(7, pipelines),
+        Waits(8, APPROVALS),
+        Waits(9, OBJECTIONS),
+    )
+    return LeadFold(pipelines, views)
 
 
 def pipeline_model(pipelines: Pipelines, reporting_zone: str, leads_kept: int = 50_000) -> LedgerReadModel:

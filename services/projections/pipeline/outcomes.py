@@ -29,7 +29,7 @@ _AWAY = frozenset({"void", "absorbed"})
 
 class Outcomes:
     """One row per close, from the close until the lead is reopened, closed otherwise, voided or absorbed; another one from
-    where the same close is told again with other words. All keep `closed_at`.
+    where the same close is told again with other words, or a real capture replaces an implied one. All keep `closed_at`.
 
     `amount` in `currency` is the last open value; of a won lead without one, its close value; else 0 and no currency.
     `close_value` in `close_currency` is what a Won said. `cycle_days` is from the capture to the close, negative where the
@@ -45,8 +45,8 @@ class Outcomes:
             return turned(standing, (), at) if standing else None
         if lead.outcome != before.outcome or lead.closed_at != before.closed_at or not standing:
             return turned(standing, (self._row(lead, at),), at)
-        told = (lead.close_value, lead.loss_reason, lead.competitor)
-        if told == (before.close_value, before.loss_reason, before.competitor):
+        told = (lead.close_value, lead.loss_reason, lead.competitor, lead.captured_at)
+        if told == (before.close_value, before.loss_reason, before.competitor, before.captured_at):
             return None
         return turned(standing, (self._told_again(self._row(lead, at), standing[-1]),), at)
 

@@ -5,20 +5,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
-from services.projections.query.facts import OF_LEADS, Facts, counted, gathered, money_ratio
+from services.projections.pipeline.closed_deals import ATTRIBUTE_BY, OF_CLOSED, ClosedDeals
+from services.projections.query.facts import counted, gathered, money_ratio
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
-from services.projections.query.parameters import ATTRIBUTE_BY
 
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
-    facts = Facts(OUTCOMES, asked, reading, at=OUTCOMES.rows.c.closed_at, latest=DEAL_INTERVALS)
-    won, lost = facts.label.kind == "won", facts.label.kind == "lost"
-    at = facts.row.closed_at if asked.options["attribute_by"] == "closed" else facts.row.captured_at
-    value = facts.priced(facts.row.amount, facts.row.closed_at)
+    deals = ClosedDeals(asked, reading)
+    facts = deals.facts
+    closed_at, won, lost = facts.row.closed_at, facts.label.kind == "won", facts.label.kind == "lost"
+    value = facts.priced(facts.row.amount, closed_at)
     has_value = facts.label.currency.is_not(None)
     query = facts.grouped(
-        facts.keys(at),
+        facts.keys(deals.at),
         currency=facts.currency(),
         won=counted(won),
         lost=counted(lost),
@@ -26,7 +25,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         lost_value=sa.func.sum(value).filter(lost),
         value_unknown_n=counted(sa.not_(has_value)),
         unpriced_n=counted(sa.and_(has_value, value.is_(None))),
-    ).where(facts.stands(), facts.within(at))
+    ).where(*deals.conditions)
     return Answer([_row(key, parts) for key, parts in gathered(asked, await reading.rows(query))])
 
 
@@ -56,9 +55,8 @@ WIN_RATE = Metric(
     version=1,
     title="Win rate",
     definition=(
-        "Of the leads whose standing close (attribute_by=opened: whose capture) lies in the period, the share of closed ones that "
-        "was won. A lead that was reopened counts by its "
-        "last close; voided and absorbed leads do not count. By value each lead counts with its last open value, a won one "
+        "Of the leads whose standing close lies in the period, the share that was won. A lead that was reopened counts by its "
+        "last close; voided and absorbed leads do not count, whenever they were voided. By value each lead counts with its last open value, a won one "
         "without any with its close value; a lead without a value is left out there and counted in value_unknown_n."
     ),
     formula="won / (won + lost)",
@@ -73,7 +71,7 @@ WIN_RATE = Metric(
         "unpriced_n": "closed leads whose value has no rate to the currency asked for",
     },
     time="period",
-    dimensions=(*OF_LEADS, "reason", "from_stage", "competitor"),
+    dimensions=OF_CLOSED,
     answer=_answer,
     parameters=(ATTRIBUTE_BY,),
     money=True,

@@ -69,12 +69,18 @@ class Facts:
         )
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
-        self._fx: Any = None
+        self._fx: list[tuple[Any, Any, sa.Subquery]] = []
 
     # ---- dimensions
 
+    def attributed_at(self, at: Any) -> None:
+        """From here on the attributes of owners, accounts and products count as of this instant: one of a later join."""
+        self._at = at
+
     def dimension(self, name: str) -> sa.ColumnElement[Any]:
         """The column of a dimension. Raises KeyError for one that the ledger does not have."""
+        if name == "customer_type":
+            return sa.func.coalesce(self._attribute(name), self._of_the_pipeline(), type_=sa.Text)
         if name in _ATTRIBUTES:
             return self._attribute(name)
         if name == "channel_group":
@@ -93,7 +99,7 @@ class Facts:
             row, label = tables.rows.c, tables.profiles.c
             counts = known(tables, self.asked.known_at)
             if self.asked.dims == "current":
-                counts = sa.and_(counts, row.business_to.is_(None))
+                counts = sa.and_(counts, standing(tables, self.asked.now))
             found = (
                 sa.select(
                     row.subject, row.business_from, row.business_to, *(label[each] for each in tables.ledger.labels)
@@ -117,6 +123,15 @@ class Facts:
             joined = self._attributes[kind] = found
         return joined.c[column]
 
+    def _of_the_pipeline(self) -> sa.ColumnElement[Any]:
+        """The kind of customer that the lead's pipeline is for: what counts where its account says nothing."""
+        name, version = self.dimension("pipeline"), self.dimension("pipeline_version")
+        kinds = [
+            (sa.and_(name == each.name, version == str(each.version)), each.customer_type)
+            for each in self._reading.settings.pipelines.all()
+        ]
+        return sa.case(*kinds, else_=sa.null())
+
     def _current(self, name: str) -> sa.ColumnElement[Any]:
         """What the lead has now: its last row of the ledger `latest`; where it has none, what this row has."""
         if self._latest is None:
@@ -124,7 +139,11 @@ class Facts:
             tables = self._latest_of
             rows, profiles = tables.rows.alias("now_rows"), tables.profiles.alias("now_profiles")
             columns = [*(profiles.c[each] for each in LABELS), rows.c.account]
-            conditions = [rows.c.partition == self.row.partition, rows.c.subject == self.row.subject]
+            conditions = [
+                rows.c.partition == self.row.partition,
+                rows.c.subject == self.row.subject,
+                rows.c.business_from < self.asked.now,
+            ]
             at = self.asked.known_at
             if at is None:
                 conditions.append(rows.c.recorded_to.is_(None))
@@ -171,23 +190,31 @@ class Facts:
     # ---- money
 
     def priced(self, amount: Any, at: Any, currency: Any = None) -> sa.ColumnElement[Any]:
-        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked."""
+        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked.
+
+        `currency`: the column of the amount's own currency; default: the row's.
+        """
         rates = self.asked.rates
         if rates is None:
             return sa.type_coerce(amount, sa.Numeric)
-        if self._fx is None:
-            own = self.label.currency if currency is None else currency
-            self._fx = rates.table()
-            on = sa.and_(self._fx.c.currency == own, self._fx.c.bucket == rates.bucket(at))
-            self._joined = self._joined.outerjoin(self._fx, on)
-        return sa.type_coerce(amount * self._fx.c.factor, sa.Numeric)
+        own = self.label.currency if currency is None else currency
+        fx = next((fx for known_at, known_in, fx in self._fx if known_at is at and known_in is own), None)
+        if fx is None:
+            fx = rates.table(f"fx_{len(self._fx)}")
+            self._joined = self._joined.outerjoin(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)))
+            self._fx.append((at, own, fx))
+        return sa.type_coerce(amount * fx.c.factor, sa.Numeric)
 
-    def currency(self) -> sa.ColumnElement[Any]:
+    def currency(self, own: Any = None) -> sa.ColumnElement[Any]:
         """In which currency `priced` gives its amounts: the row's own, or the one asked for."""
-        own = self.label.currency
+        own = self.label.currency if own is None else own
         return own if self.asked.rates is None else sa.case((own.is_(None), None), else_=self.asked.rates.currency)
 
     # ---- statements
+
+    def join(self, other: sa.FromClause, on: sa.ColumnElement[bool], *, outer: bool = False) -> None:
+        """Another table in every statement of these facts; with `outer`, rows stay that find nothing in it."""
+        self._joined = self._joined.join(other, on, isouter=outer)
 
     def keys(self, at: Any = None) -> list[sa.ColumnElement[Any]]:
         """The period and the dimensions that are grouped by."""

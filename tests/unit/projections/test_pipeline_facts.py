@@ -19,31 +19,34 @@ EUR = {"amount": "10", "currency": "EUR"}
 
 
 class Known:
-    """The rows of one lead, kept by delivering its events in batches; `late_only` sends every batch the long way."""
+    """The rows of one lead, kept by delivering its events in batches; `the_long_way` sends every batch as if it were late."""
 
-    def __init__(self, events: list[Recorded], batch: int = 1, *, the_long_way: bool = False) -> None:
-        self.record: LeadRecord[Any] = LeadRecord(0, None, 1, [], FOLD.start())
+    def __init__(
+        self, events: list[Recorded], batch: int = 1, *, the_long_way: bool = False, fold: LeadFold = FOLD
+    ) -> None:
+        self.fold = fold
+        self.record: LeadRecord[Any] = LeadRecord(0, None, 1, [], fold.start())
         self.entries: dict[int, Entry] = {}
         self.history: list[Reading] = []
         for start in range(0, len(events), batch):
             self._deliver(events[start : start + batch], the_long_way)
 
     def _deliver(self, events: list[Recorded], the_long_way: bool) -> None:
-        arriving = [(FOLD.read(event), micros(event.recorded_at)) for event in events]
+        arriving = [(self.fold.read(event), micros(event.recorded_at)) for event in events]
         changes = LeadChanges(self.record)
         if rises(self.record.last, arriving) and not the_long_way:
-            changes.in_order(FOLD, arriving)
+            changes.in_order(self.fold, arriving)
         else:
             standing = [
                 Standing(number, e.row, e.recorded_from) for number, e in self.entries.items() if e.recorded_to is None
             ]
-            take_in(changes, FOLD, arriving, self.history, standing)
+            take_in(changes, self.fold, arriving, self.history, standing)
         for _, number, recorded_to in changes.ended:
             self.entries[number].recorded_to = recorded_to
         for _, number in changes.erased:
             del self.entries[number]
         self.entries |= changes.fresh
-        self.history += FOLD.recall(b"".join(changes.notes), len(arriving))
+        self.history += self.fold.recall(b"".join(changes.notes), len(arriving))
 
     def rows(self) -> list[tuple[Any, ...]]:
         """(stage, outcome, amount, business from, to, recorded from, to) in the order of their numbers, as day.hour."""
