@@ -47,6 +47,7 @@ def documents(root: Path = ROOT) -> dict[Path, str]:
     made[Path("schemas/asyncapi.yaml")] = _yaml(asyncapi())
     made[Path("schemas/openapi/lifecycle.json")] = _json(_lifecycle_openapi())
     made[Path("schemas/openapi/projections.json")] = _json(asyncio.run(_projections_openapi()))
+    made[Path("docs/metrics.md")] = _metrics_page()
     made[_PAGE] = with_generated((root / _PAGE).read_text(encoding="utf-8"))
     return made
 
@@ -141,6 +142,12 @@ def _lifecycle_openapi() -> dict[str, Any]:
 
     doors = lifecycle(Placements([], 12), {}, KeyRing(Path("no-keys")), "http://lifecycle.example")
     return _openapi_of(doors.app)
+
+
+def _metrics_page() -> str:
+    from services.projections.metric_page import metrics_page  # noqa: PLC0415  the same
+
+    return metrics_page()
 
 
 async def _projections_openapi() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from services.projections.query.forms import CSV, FORMS, NDJSON, in_form
 from services.projections.query.metric import Answer, Asked, Deployment, Metric, Reading, Row
 from services.projections.query.question import Question, parameters_of, signature_of
 from services.projections.readings import Freshness, parked_leads, reading_engine, snapshot_of, wait_for
-from services.projections.reference.ledgers import NAME as REFERENCE
+from services.projections.reference.facts import NAME as REFERENCE
 from services.projections.reference.reading import rates_to
 from services.projections.settings import Settings
 

@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from services.cli.importing.mapping import Mapping
 from services.cli.importing.reading import Source
 from services.cli.importing.refusals import Refusals
 from services.cli.importing.tally import Tally
+from services.projections.metrics import METRICS
+from services.projections.models import MODELS
 from tests.support.processes import Processes, wait_until
 from tests.support.truth_maps import SETS, Import, Row, TruthMap, equal
 
@@ -66,24 +69,29 @@ class Sets:
         assert not refusals.count, f"{asked.file}: {refusals.first}"
         return tally
 
-    def wait_for_the_pipeline(self) -> None:
+    def wait_for_the_figures(self) -> None:
         heads = {str(partition): self._head(partition) for partition in PARTITIONS}
-        wait_until(lambda: self._pipeline({})["positions"] == heads, 120, 0.2, what="the pipeline at the log's heads")
+        for model in MODELS:
+            route = next(f"/v1/metrics/{each.id}" for each in METRICS.values() if model in (*each.models, "reference"))
+            wait_until(partial(self._stands_at, route, heads), 120, 0.2, what=f"{model} at the log's heads")
+
+    def _stands_at(self, route: str, heads: dict[str, int]) -> bool:
+        return bool(self._figures(route, {})["positions"] == heads)
 
     def ask(self, route: str, parameters: dict[str, str]) -> Sequence[Row]:
         """The rows of an answer; the whole log and all leads are read once."""
         asked = f"{route}?{sorted(parameters.items())}"
         if asked not in self._answers:
             self._answers[asked] = (
-                self._pipeline(parameters)["rows"]
-                if route == "/v1/pipeline"
-                else {"/v1/leads": self._leads, "/v1/log": self._events}[route]()
+                {"/v1/leads": self._leads, "/v1/log": self._events}[route]()
+                if route in ("/v1/leads", "/v1/log")
+                else self._figures(route, parameters)["rows"]
             )
         return self._answers[asked]
 
-    def _pipeline(self, parameters: dict[str, str]) -> dict[str, Any]:
-        answer = self._http.get(f"{self._projections.url}/v1/pipeline", params=parameters)
-        assert answer.status_code == 200, answer.text
+    def _figures(self, route: str, parameters: dict[str, str]) -> dict[str, Any]:
+        answer = self._http.get(f"{self._projections.url}{route}", params=parameters)
+        assert answer.status_code == 200, f"{route} {parameters}: {answer.text}"
         return dict(answer.json())
 
     def _leads(self) -> list[Row]:
@@ -134,8 +142,8 @@ def test_the_answers_equal_the_truth_of_every_set(data: Path, processes: Process
             tally = sets.import_file(data / each.name, asked)
             print(f"{each.name}: {asked.file} by {asked.mapping}: {tally.summary(time.monotonic() - begun)}")
     begun = time.monotonic()
-    sets.wait_for_the_pipeline()
-    print(f"the pipeline has read it all {time.monotonic() - begun:.1f} s later")
+    sets.wait_for_the_figures()
+    print(f"the read models have read it all {time.monotonic() - begun:.1f} s later")
     wrong: list[str] = []
     for each in maps:
         truth = json.loads((data / each.name / "truth.json").read_text(encoding="utf-8"))

@@ -35,7 +35,7 @@ async def test_verify_names_every_kind_of_difference(
     clean = processes.salescycle("verify", check=False)
     assert (clean.returncode, "No difference" in clean.stdout) == (0, True), clean.stdout + clean.stderr
 
-    await execute(database, "UPDATE pipeline_g1.deal_interval SET amount = amount + 1 WHERE lead = 'L-7'")
+    await execute(database, "UPDATE pipeline_g1.deal_interval SET amount = amount + 1 WHERE subject = 'L-7'")
     await execute(
         database,
         'UPDATE lifecycle.stream SET state = \'{"key":[0,0,"",0],"fold":{"phase":"qualify"}}\' WHERE stream = \'lead/L-3\'',

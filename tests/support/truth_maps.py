@@ -10,11 +10,12 @@ tests/data/<set>/truth_map.yaml, beside no data: the sets themselves do not ship
         parameters: {group_by: owner}       of the request; {1} is what the first `*` stands for
         each: contracts                     rows within the rows of the answer, where the figure is about those
         where: {owner: "{1|id}", outcome: won}     the rows that count: this, one of a list, {not: this}, `present`, `absent`
-        read: {sum: n}                      how the figure follows: count, sum, distinct, min or max of a column
+        read: {sum: n}                      how the figure follows: count, sum, distinct, min, max or value (of the one row) of a column
+        round: 6                            to how many decimals the truth was rounded
     not_covered:
       - {keys: [conventions], because: it is no figure}
 
-The rows are those of /v1/pipeline, the leads of /v1/leads, or the events of /v1/log. In a text of `where` a final `*` stands
+The rows are those of a metric, the leads of /v1/leads, or the events of /v1/log. In a text of `where` a final `*` stands
 for any end. `{1|id}` is the id made of a name, `{1|lower}` the lower-case text, `{1|quarter}` the months of 2017Q1.
 """
 
@@ -55,6 +56,7 @@ class Figure(NamedTuple):
     where: dict[str, Any] = {}  # noqa: RUF012  the same
     how: str = ""
     column: str = ""
+    round: int | None = None
     because: str = ""
 
 
@@ -99,7 +101,10 @@ class TruthMap:
             if entry.because:
                 yield Checked(key, wanted, None, False)
             else:
-                yield Checked(key, wanted, answer(entry, given, rows), True)
+                found = answer(entry, given, rows)
+                if entry.round is not None and found is not None:
+                    found = round(Decimal(str(found)), entry.round)
+                yield Checked(key, wanted, found, True)
         for entry in (*self.figures, *self.not_covered):
             for pattern in entry.keys:
                 if pattern not in used:
@@ -107,13 +112,13 @@ class TruthMap:
 
 
 def _figure(given: dict[str, Any]) -> Figure:
-    unknown = set(given) - {"keys", "query", "parameters", "each", "where", "read"}
+    unknown = set(given) - {"keys", "query", "parameters", "each", "where", "read", "round"}
     if unknown:
         raise ValueError(f"{given['keys']}: {', '.join(sorted(unknown))} is not known here")
     ((how, column),) = given["read"].items()
     return Figure(
         keys=_keys(given["keys"]), query=given["query"].removeprefix("GET "), parameters=given.get("parameters", {}),
-        each=given.get("each", ""), where=given.get("where", {}), how=how, column=column,
+        each=given.get("each", ""), where=given.get("where", {}), how=how, column=column, round=given.get("round"),
     )  # fmt: skip
 
 
@@ -192,6 +197,10 @@ def answer(figure: Figure, given: tuple[str, ...], found: _Rows) -> Any:
     if figure.how == "count":
         return Decimal(len(rows))
     values = [value for row in rows if (value := value_at(row, figure.column.split("."))) is not None]
+    if figure.how == "value":
+        if len(rows) > 1:
+            raise ValueError(f"{figure.keys} for {given}: {len(rows)} rows, it should be one")
+        return values[0] if values else None
     if figure.how == "sum":
         return sum((Decimal(str(value)) for value in values), Decimal(0))
     if figure.how == "distinct":
@@ -240,6 +249,8 @@ def _filled(text: str, given: tuple[str, ...]) -> list[str]:
 
 def equal(found: Any, wanted: Any) -> bool:
     """Numbers as numbers, nothing rounded; instants as such, those of a truth are UTC and have a blank for the T."""
-    if isinstance(wanted, int | float) and found is not None:
+    if wanted is None or found is None:
+        return wanted is found
+    if isinstance(wanted, int | float):
         return Decimal(str(found)) == Decimal(str(wanted))
     return str(found).replace("T", " ").removesuffix("Z").removesuffix(".000000") == str(wanted)

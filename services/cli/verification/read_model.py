@@ -86,29 +86,29 @@ async def _equal(pool: asyncpg.Pool, model: ReadModel, generation: int, partitio
 async def _differences(
     pool: asyncpg.Pool, model: ReadModel, generation: int, partition: int
 ) -> AsyncIterator[Difference]:
-    """Name the leads whose rows differ; where none does, say which sums do."""
+    """Name the leads and other streams whose rows differ; where none does, say which sums do."""
     live = await checkpoint.live_generation(pool, model.name)
     assert live is not None
     one, other = schema_of(model.name, live), schema_of(model.name, generation)
     tables = await pool.fetch(
-        "SELECT table_name, bool_or(column_name = 'lead') AS by_lead FROM information_schema.columns WHERE table_schema = $1 "
+        "SELECT table_name, bool_or(column_name = 'subject') AS by_subject FROM information_schema.columns WHERE table_schema = $1 "
         "GROUP BY table_name HAVING bool_or(column_name = 'partition') ORDER BY table_name",
         one,
     )  # fmt: skip
     named = 0
-    for table, by_lead in tables:
-        if not by_lead:
+    for table, by_subject in tables:
+        if not by_subject:
             continue
         rows = await pool.fetch(
-            f'SELECT DISTINCT lead FROM ((SELECT * FROM "{one}"."{table}" WHERE partition = $1 EXCEPT SELECT * FROM "{other}"."{table}" '
+            f'SELECT DISTINCT subject FROM ((SELECT * FROM "{one}"."{table}" WHERE partition = $1 EXCEPT SELECT * FROM "{other}"."{table}" '
             f'WHERE partition = $1) UNION ALL (SELECT * FROM "{other}"."{table}" WHERE partition = $1 EXCEPT SELECT * FROM '
-            f'"{one}"."{table}" WHERE partition = $1)) AS d ORDER BY lead LIMIT {NAMED_AT_MOST}',
+            f'"{one}"."{table}" WHERE partition = $1)) AS d ORDER BY subject LIMIT {NAMED_AT_MOST}',
             partition,
         )  # fmt: skip
-        for (lead,) in rows:
+        for (subject,) in rows:
             named += 1
-            yield Difference(f"{model.name}, {lead}", f"has other rows in {table} than a rebuild gives")
+            yield Difference(f"{model.name}, {subject}", f"has other rows in {table} than a rebuild gives")
     if not named:
         yield Difference(
-            f"{model.name}, partition {partition}", "has other sums than a rebuild gives, though no lead differs"
+            f"{model.name}, partition {partition}", "has other sums than a rebuild gives, though no stream differs"
         )

@@ -8,15 +8,17 @@ import sqlalchemy as sa
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
 from services.projections.query.facts import OF_LEADS, Facts, counted, gathered, money_ratio
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
+from services.projections.query.parameters import ATTRIBUTE_BY
 
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     facts = Facts(OUTCOMES, asked, reading, at=OUTCOMES.rows.c.closed_at, latest=DEAL_INTERVALS)
-    closed_at, won, lost = facts.row.closed_at, facts.label.kind == "won", facts.label.kind == "lost"
-    value = facts.priced(facts.row.amount, closed_at)
+    won, lost = facts.label.kind == "won", facts.label.kind == "lost"
+    at = facts.row.closed_at if asked.options["attribute_by"] == "closed" else facts.row.captured_at
+    value = facts.priced(facts.row.amount, facts.row.closed_at)
     has_value = facts.label.currency.is_not(None)
     query = facts.grouped(
-        facts.keys(closed_at),
+        facts.keys(at),
         currency=facts.currency(),
         won=counted(won),
         lost=counted(lost),
@@ -24,7 +26,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         lost_value=sa.func.sum(value).filter(lost),
         value_unknown_n=counted(sa.not_(has_value)),
         unpriced_n=counted(sa.and_(has_value, value.is_(None))),
-    ).where(facts.stands(), facts.within(closed_at))
+    ).where(facts.stands(), facts.within(at))
     return Answer([_row(key, parts) for key, parts in gathered(asked, await reading.rows(query))])
 
 
@@ -54,7 +56,8 @@ WIN_RATE = Metric(
     version=1,
     title="Win rate",
     definition=(
-        "Of the leads whose standing close lies in the period, the share that was won. A lead that was reopened counts by its "
+        "Of the leads whose standing close (attribute_by=opened: whose capture) lies in the period, the share of closed ones that "
+        "was won. A lead that was reopened counts by its "
         "last close; voided and absorbed leads do not count. By value each lead counts with its last open value, a won one "
         "without any with its close value; a lead without a value is left out there and counted in value_unknown_n."
     ),
@@ -72,5 +75,6 @@ WIN_RATE = Metric(
     time="period",
     dimensions=(*OF_LEADS, "reason", "from_stage", "competitor"),
     answer=_answer,
+    parameters=(ATTRIBUTE_BY,),
     money=True,
 )

@@ -2,7 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,19 +14,29 @@ from services.projections.days import EPOCH, micros
 from services.projections.lead_fold import turned
 from services.projections.lead_readings import LeadReader
 from services.projections.ledger import Row, Rows
-from services.projections.reference.ledgers import (
-    ACCOUNT_INTERVAL,
-    CAMPAIGN_INTERVAL,
-    COST,
-    LEDGERS,
-    OWNER_INTERVAL,
-    PRODUCT_INTERVAL,
-    RATE,
-    TARGET,
-)
 from services.projections.tables import Ledger
 
-STREAMS = ("owner", "account", "product", "campaign", "target", "fx")
+NAME: Final = "reference"
+OWNER_INTERVAL: Final = Ledger(
+    "owner_interval", ("team", "manager", "region", "role"), (("left_at", "instant"),), indexes=("(subject)",)
+)
+ACCOUNT_INTERVAL: Final = Ledger("account_interval", ("industry", "customer_type", "size", "country", "name"))
+PRODUCT_INTERVAL: Final = Ledger("product_interval", ("series", "currency", "name"))
+"""`amount` is the list price in `currency`; 0 and no currency where there is none."""
+RATE: Final = Ledger("rate", (), (("rate", "text"), ("event", "text")))
+"""One row per FxRatePublished, from its `as_of` on; the rate as text, exactly as published. The subject is `fx/<base>-<quote>`."""
+COST: Final = Ledger("cost", ("currency",), (("first_day", "day"), ("end_day", "day"), ("event", "text")))
+"""One row per CampaignCostRecorded; `event` keeps two equal ones apart: `amount` spread evenly over the days from `first_day` to before `end_day`."""
+CAMPAIGN_INTERVAL: Final = Ledger("campaign_interval", ("channel",))
+TARGET: Final = Ledger(
+    "target",
+    ("scope", "scope_id", "metric", "currency", "stage", "activity_kind"),
+    (("first_day", "day"), ("end_day", "day")),
+)
+"""One row per target as long as it stands; `amount` is what to reach."""
+
+LEDGERS: Final = (OWNER_INTERVAL, ACCOUNT_INTERVAL, PRODUCT_INTERVAL, RATE, COST, CAMPAIGN_INTERVAL, TARGET)
+STREAMS: Final = ("owner", "account", "product", "campaign", "target", "fx")
 _NOTHING = Decimal(0)
 _EPOCH_DATE = EPOCH.date()
 

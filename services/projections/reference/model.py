@@ -1,8 +1,7 @@
 """The read model `reference` as the kernel's consumer takes it."""
 
 from schemas.pipelines import Pipelines
-from services.projections.reference.facts import STREAMS, ReferenceFold
-from services.projections.reference.ledgers import LEDGERS, NAME
+from services.projections.reference.facts import LEDGERS, NAME, STREAMS, ReferenceFold
 from services.projections.store import LedgerReadModel
 
 FOLD = 1
