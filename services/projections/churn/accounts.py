@@ -62,9 +62,7 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
     facts = Facts(CONTRACTS, asked, reading, latest=CUSTOMERS)
     row, label = facts.row, facts.label
     home = homes(asked)
-    facts.join(
-        home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account
-    )
+    facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
     by_contract = asked.options.get("unit") == "contract"
     unit = row.subject + sa.literal("/") + row.contract_id if by_contract else home.c.home
     ends = row.business_to
@@ -108,7 +106,9 @@ def spells(asked: Asked, of: sa.CTE) -> sa.CTE:
     names = wanted(asked)
     active = sa.select(of).where(of.c.active).cte("active_pieces")
     joined = _of_first(
-        _islands(active, asked.options.get("merge_gap_days", 0), "active_joined"), (*names, "spell_from"), "active_spells"
+        _islands(active, asked.options.get("merge_gap_days", 0), "active_joined"),
+        (*names, "spell_from"),
+        "active_spells",
     )
     c = joined.c
     dimensions = [c[by(name)] for name in names]

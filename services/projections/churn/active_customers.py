@@ -44,7 +44,7 @@ def _row(asked: Asked, key: Row, n: int, parts: list[Any]) -> Row:
         "unpriced_n": sum(
             part.units
             for part in parts
-            if asked.rates is not None and asked.rates.at(part.currency or "", asked.as_of) is None
+            if asked.rates is not None and asked.rates.before(part.currency or "", asked.as_of) is None
         ),
     }
 

@@ -17,7 +17,7 @@ def priced(asked: Asked, amounts: Amounts, at: datetime) -> dict[str, Decimal]:
     """The amounts in the currency asked for, at the rates of an instant; those without a rate are left out."""
     if asked.rates is None:
         return dict(amounts)
-    factors = [(amount, asked.rates.at(currency, at)) for currency, amount in amounts.items()]
+    factors = [(amount, asked.rates.before(currency, at)) for currency, amount in amounts.items()]
     found = [amount * factor for amount, factor in factors if factor is not None]
     return {asked.rates.currency: sum(found, Decimal(0))} if found else {}
 
@@ -27,7 +27,9 @@ def listed(amounts: Amounts) -> list[Row]:
 
     So parts that are shown add up to the whole that is shown: an annual price through twelve needs four decimals.
     """
-    return [{"amount": exact_text(amount, currency), "currency": currency} for currency, amount in sorted(amounts.items())]
+    return [
+        {"amount": exact_text(amount, currency), "currency": currency} for currency, amount in sorted(amounts.items())
+    ]
 
 
 def exact_text(amount: Decimal, currency: str) -> str:

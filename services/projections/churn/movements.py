@@ -42,7 +42,9 @@ def _changes(asked: Asked, of: sa.CTE) -> sa.CTE:
     grain = asked.options["grain"]
     bucket = both.c.at if grain == "event" else sa.func.date_trunc(grain, sa.func.timezone(asked.zone, both.c.at))
     instants = sa.literal(accounts.edges(asked), sa.ARRAY(sa.TIMESTAMP(timezone=True)))
-    return sa.select(both, sa.func.width_bucket(both.c.at, instants).label("period"), bucket.label("bucket")).cte("changes")
+    return sa.select(both, sa.func.width_bucket(both.c.at, instants).label("period"), bucket.label("bucket")).cte(
+        "changes"
+    )
 
 
 def _sums(asked: Asked, changes: sa.CTE) -> sa.Select[Any]:
@@ -84,7 +86,9 @@ def _moved(asked: Asked, changes: sa.CTE) -> sa.Select[Any]:
         (u.net > 0, "expansion"),
         else_="contraction",
     )
-    of_kind = sa.select(*u, kind.label("kind")).where(u.period.between(1, len(asked.periods)), u.net != 0).cte("of_kind")
+    of_kind = (
+        sa.select(*u, kind.label("kind")).where(u.period.between(1, len(asked.periods)), u.net != 0).cte("of_kind")
+    )
     k = of_kind.c
     # an account that moves in two currencies at once moves once
     place = sa.func.row_number().over(
@@ -185,7 +189,9 @@ def _bridge(
     fx = dict(last)
     for part in (first, *moved.values()):
         fx = _less(fx, part)
-    currencies = [name for name in {**shown, **first, **last, **{name: 0 for part in moved.values() for name in part}} if name]
+    currencies = [
+        name for name in {**shown, **first, **last, **{name: 0 for part in moved.values() for name in part}} if name
+    ]
     return {
         "start": _shown(shown, currencies),
         **{kind: _shown(moved[kind], currencies) for kind in KINDS},
@@ -243,7 +249,12 @@ MRR_MOVEMENTS = Metric(
         choice("grain", "Within what the changes of an account are netted.", "event", "day", "month"),
         accounts.UNIT,
         accounts.RECOGNISE,
-        choice("start", "What a period begins with: as it is known at known_at, or as it was known then.", "restated", "booked"),
+        choice(
+            "start",
+            "What a period begins with: as it is known at known_at, or as it was known then.",
+            "restated",
+            "booked",
+        ),
     ),
     models=("churn",),
     money=True,

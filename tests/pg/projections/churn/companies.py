@@ -22,7 +22,9 @@ def captured(log: Log, lead: str, at: str, **data: Any) -> None:
     log.post(lead, "LeadCaptured", at, at, source_channel=data.pop("channel", "web"), **data)
 
 
-def won(log: Log, lead: str, at: str, *contracts: tuple[str, dict[str, str]], recorded: str | None = None, **data: Any) -> None:
+def won(
+    log: Log, lead: str, at: str, *contracts: tuple[str, dict[str, str]], recorded: str | None = None, **data: Any
+) -> None:
     """A win with contracts (id, MRR) that begin with it."""
     sold = [{"contract_id": id, "mrr": mrr} for id, mrr in contracts]
     log.post(lead, "Won", at, recorded or at, value=eur("1200"), contracts=sold, **data)
