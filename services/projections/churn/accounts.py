@@ -65,7 +65,7 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
     facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
     by_contract = asked.options.get("unit") == "contract"
     unit = row.subject + sa.literal("/") + row.contract_id if by_contract else home.c.home
-    ends = row.business_to
+    ends: sa.ColumnElement[Any] = row.business_to
     counts = [row.business_from < asked.as_of, sa.or_(row.counts_until.is_(None), row.counts_until >= asked.as_of)]
     if asked.options.get("recognise") == "request":
         ends = sa.func.least(ends, row.requested_at)
@@ -173,3 +173,16 @@ def windows(pairs: Sequence[tuple[datetime, datetime]]) -> Any:
         sa.literal([since for since, _ in pairs], instants),
         sa.literal([until for _, until in pairs], instants),
     ).table_valued("k", "since", "until", name="windows").render_derived()  # fmt: skip
+
+
+def in_order(groups: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Groups by their values, those without a value last."""
+    return sorted(groups, key=lambda group: [(each is None, each or "") for each in group])
+
+
+def every_period(asked: Asked, rows: Sequence[Any]) -> list[tuple[int, tuple[Any, ...], Any]]:
+    """(period, group, row or None): each row by its first column, the period, and the group that follows it; every group has a
+    row in every period, and without group_by there is always one."""
+    found = {(row[0], tuple(row[1 : 1 + len(asked.group_by)])): row for row in rows}
+    groups = in_order(list({group for _, group in found})) if asked.group_by else [()]
+    return [(period, group, found.get((period, group))) for period in range(len(asked.periods)) for group in groups]

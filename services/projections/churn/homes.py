@@ -18,10 +18,11 @@ _LONGEST_CHAIN: Final = 100
 """Two leads that each name the other as their origin must not keep a query busy."""
 
 
-def homes(asked: Asked) -> sa.CTE:
+def homes(asked: Asked, name: str = "homes") -> sa.CTE:
     """Rows (partition, subject, account, home, won_at, customer_at): one per lead that stands as won at as_of.
 
-    `account` is its id or NULL, `home` the key of what it belongs to: account/<id> or lead/<id>.
+    `account` is its id or NULL, `home` the key of what it belongs to: account/<id> or lead/<id>. A statement
+    that takes them twice gives each a name of its own.
     """
     row = CUSTOMERS.rows.c
     latest = (
@@ -33,9 +34,9 @@ def homes(asked: Asked) -> sa.CTE:
             sa.or_(row.counts_until.is_(None), row.counts_until >= asked.as_of),
         )
         .order_by(row.partition, row.subject, row.business_from.desc())
-        .cte("won_leads")
+        .cte(f"{name}_won_leads")
     )
-    chains = _chains(asked, latest)
+    chains = _chains(asked, latest, name)
     lead, end = latest.c, chains.c
     account = sa.func.coalesce(lead.account, end.account)
     home = sa.case(
@@ -44,16 +45,16 @@ def homes(asked: Asked) -> sa.CTE:
     )
     return sa.select(
         lead.partition, lead.subject, account.label("account"), home.label("home"), lead.won_at, lead.customer_at
-    ).select_from(latest.outerjoin(chains, end.lead == lead.subject)).cte("homes")  # fmt: skip
+    ).select_from(latest.outerjoin(chains, end.lead == lead.subject)).cte(name)  # fmt: skip
 
 
-def _chains(asked: Asked, leads: sa.CTE) -> sa.Subquery:
+def _chains(asked: Asked, leads: sa.CTE, name: str) -> sa.Subquery:
     """Rows (lead, home, account) of leads without an account that grew out of others: where the way back ends."""
     link = LINKS.rows.c
     links = (
         sa.select(link.subject, link.origin, link.account)
         .where(known(LINKS, asked.known_at), standing(LINKS, asked.as_of), link.origin.is_not(None))
-        .cte("links")
+        .cte(f"{name}_links")
     )
     way = (
         sa.select(
@@ -63,7 +64,7 @@ def _chains(asked: Asked, leads: sa.CTE) -> sa.Subquery:
             sa.literal_column("1").label("steps"),
         )
         .where(leads.c.account.is_(None), leads.c.origin.is_not(None))
-        .cte("way_back", recursive=True)
+        .cte(f"{name}_way_back", recursive=True)
     )
     back: Any = way.union_all(
         sa.select(way.c.lead, links.c.origin, links.c.account, way.c.steps + 1)
