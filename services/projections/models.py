@@ -8,10 +8,12 @@ from services.kernel.checkpoint import ReadModel
 from services.kernel.configuration import read_documents
 from services.kernel.errors import NotFound
 from services.kernel.settings import KernelSettings
+from services.projections.churn.model import churn_model
 from services.projections.pipeline.model import pipeline_model
 from services.projections.reference.model import reference_model
 
 MODELS: dict[str, Callable[[Pipelines, str, int], ReadModel]] = {
+    "churn": churn_model,
     "pipeline": pipeline_model,
     "reference": reference_model,
 }

@@ -11,6 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from schemas.envelope import Recorded
+from schemas.fact import PIPELINE
 from services.kernel.array_text import numbers, optional_texts, texts
 from services.kernel.errors import Poison, Unavailable
 from services.kernel.postgres import Connection
@@ -145,7 +146,8 @@ class LedgerReadModel:
         groups: dict[str, list[Recorded]] = {}
         for event in events:
             stream = event.stream
-            if event.type not in ignores and stream.startswith(prefixes):
+            # an event that first implies a capture puts its lead on a pipeline, whatever its type
+            if (event.type not in ignores or PIPELINE in event.meta) and stream.startswith(prefixes):
                 lead = stream[cut:]
                 group = groups.get(lead)
                 if group is None:

@@ -67,9 +67,15 @@ class Facts:
             tables.profiles,
             sa.and_(self.row.partition == self.label.partition, self.row.profile == self.label.profile),
         )
+        self._told: dict[str, sa.ColumnElement[Any]] = {}
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
         self._fx: list[tuple[Any, Any, sa.Subquery]] = []
+
+    def join(self, other: sa.FromClause, on: Any, **dimensions: sa.ColumnElement[Any]) -> None:
+        """Only rows with a partner in `other`, which tells some dimensions in the place of the row: name -> column."""
+        self._joined = self._joined.join(other, on)
+        self._told.update(dimensions)
 
     # ---- dimensions
 
@@ -79,6 +85,8 @@ class Facts:
 
     def dimension(self, name: str) -> sa.ColumnElement[Any]:
         """The column of a dimension. Raises KeyError for one that the ledger does not have."""
+        if name in self._told:
+            return self._told[name]
         if name == "customer_type":
             return sa.func.coalesce(self._attribute(name), self._of_the_pipeline(), type_=sa.Text)
         if name in _ATTRIBUTES:

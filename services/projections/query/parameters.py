@@ -91,7 +91,4 @@ PERCENTILES = Parameter("percentiles", "Which percentiles, with commas.", "10,50
 PERCENTILE_METHOD = choice(
     "percentile_method", "Linear interpolation (type 7 of Hyndman and Fan 1996), or the nearest rank.", "linear", "nearest_rank"
 )  # fmt: skip
-ATTRIBUTE_BY = choice(
-    "attribute_by", "By which instant a closed deal belongs to a period: when it was closed, or when it was captured.", "closed", "opened"
-)  # fmt: skip
 OUTCOME = choice("outcome", "Of which closed deals.", "won", "lost", "all")

@@ -34,7 +34,27 @@ stages:
   - {name: prospecting, phase: opportunity}
   - {name: engaging, phase: sales_process}
 """
-PIPELINES = read_pipelines({"six-phase.yaml": SIX_PHASE, "short.yaml": SHORT})
+PLAN = """
+name: plan
+version: 1
+active_by: mrr
+on_term_end: {lapse: 30}
+stages:
+  - {name: trying, phase: opportunity}
+  - {name: subscribed, phase: management}
+"""
+CLUB = """
+name: club
+version: 1
+active_by: {purchase: 90}
+on_term_end: {lapse: 10}
+stages:
+  - {name: visiting, phase: opportunity}
+  - {name: member, phase: management}
+"""
+PIPELINES = read_pipelines({
+    "six-phase.yaml": SIX_PHASE, "short.yaml": SHORT, "plan.yaml": PLAN, "club.yaml": CLUB,
+})  # fmt: skip
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
