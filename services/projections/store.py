@@ -310,14 +310,15 @@ class _Statements:
 
     def __init__(self, ledger: Ledger) -> None:
         name = ledger.name
-        labels = ", ".join(ledger.labels)
+        columns = ", ".join(("partition", "profile", *ledger.labels))  # a ledger may have no label at all
         attributes = [attribute for attribute, _ in ledger.attributes]
         self.columns = [*COLUMNS, *attributes]
         of_rows = ", ".join((
             *(f"l.{column}" for column in _ROW_COLUMNS), *(f"p.{label}" for label in ledger.labels),
             *(f"l.{attribute}" for attribute in attributes),
         ))  # fmt: skip
-        arrays = ", ".join(_array(number, "text") for number in range(3, 3 + len(ledger.labels)))
+        texts = (_array(number, "text") for number in range(3, 3 + len(ledger.labels)))
+        arrays = ", ".join((_array(2, "bigint"), *texts))
         self.end = f"""
             UPDATE {name} AS kept SET recorded_to = timestamptz 'epoch' + gone.at * interval '1 microsecond'
             FROM (SELECT $1::integer AS partition, * FROM unnest({_array(2, "text")}, {_array(3, "integer")},
@@ -333,8 +334,8 @@ class _Statements:
             FROM {name} AS l JOIN {name}_profile AS p USING (partition, profile)
             WHERE l.partition = $1 AND l.subject = ANY($2::text[]) AND l.recorded_to IS NULL"""
         self.add_profiles = f"""
-            INSERT INTO {name}_profile (partition, profile, {labels})
-            SELECT $1, * FROM unnest({_array(2, "bigint")}, {arrays})
+            INSERT INTO {name}_profile ({columns})
+            SELECT $1, * FROM unnest({arrays})
             ON CONFLICT (partition, profile) DO NOTHING"""
         self.add_cells = f"""
             INSERT INTO {name}_cell AS cell (partition, business_day, recorded_day, profile, n, amount)

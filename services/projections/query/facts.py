@@ -75,6 +75,8 @@ class Facts:
 
     def dimension(self, name: str) -> sa.ColumnElement[Any]:
         """The column of a dimension. Raises KeyError for one that the ledger does not have."""
+        if name == "customer_type":
+            return sa.func.coalesce(self._attribute(name), self._of_the_pipeline(), type_=sa.Text)
         if name in _ATTRIBUTES:
             return self._attribute(name)
         if name == "channel_group":
@@ -93,7 +95,7 @@ class Facts:
             row, label = tables.rows.c, tables.profiles.c
             counts = known(tables, self.asked.known_at)
             if self.asked.dims == "current":
-                counts = sa.and_(counts, row.business_to.is_(None))
+                counts = sa.and_(counts, standing(tables, self.asked.now))
             found = (
                 sa.select(
                     row.subject, row.business_from, row.business_to, *(label[each] for each in tables.ledger.labels)
@@ -117,6 +119,15 @@ class Facts:
             joined = self._attributes[kind] = found
         return joined.c[column]
 
+    def _of_the_pipeline(self) -> sa.ColumnElement[Any]:
+        """The kind of customer that the lead's pipeline is for: what counts where its account says nothing."""
+        name, version = self.dimension("pipeline"), self.dimension("pipeline_version")
+        kinds = [
+            (sa.and_(name == each.name, version == str(each.version)), each.customer_type)
+            for each in self._reading.settings.pipelines.all()
+        ]
+        return sa.case(*kinds, else_=sa.null())
+
     def _current(self, name: str) -> sa.ColumnElement[Any]:
         """What the lead has now: its last row of the ledger `latest`; where it has none, what this row has."""
         if self._latest is None:
@@ -124,7 +135,11 @@ class Facts:
             tables = self._latest_of
             rows, profiles = tables.rows.alias("now_rows"), tables.profiles.alias("now_profiles")
             columns = [*(profiles.c[each] for each in LABELS), rows.c.account]
-            conditions = [rows.c.partition == self.row.partition, rows.c.subject == self.row.subject]
+            conditions = [
+                rows.c.partition == self.row.partition,
+                rows.c.subject == self.row.subject,
+                rows.c.business_from < self.asked.now,
+            ]
             at = self.asked.known_at
             if at is None:
                 conditions.append(rows.c.recorded_to.is_(None))

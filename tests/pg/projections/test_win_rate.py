@@ -41,8 +41,7 @@ async def test_of_the_leads_closed_in_the_period_these_were_won(projected: NewPr
 async def test_a_reopened_deal_belongs_to_its_last_close_and_before_to_the_first(projected: NewProjected) -> None:
     figures = await projected("pipeline", "reference")
     await figures.deliver(closed_deals().events)
-    april, may = {"from_": "2025-03-01", "to": "2025-05-01", "interval": "month"}, {}
-    rows = await figures.rows("win_rate", **april, **may)
+    rows = await figures.rows("win_rate", from_="2025-03-01", to="2025-05-01", interval="month")
     assert [(row["period"], row["won"], row["lost"]) for row in rows] == [("2025-03", 2, 1), ("2025-04", 1, 0)]
     [before] = await figures.rows("win_rate", from_="2025-03-01", to="2025-04-01", known_at="2025-03-20")
     assert (before["won"], before["lost"]) == (2, 3)

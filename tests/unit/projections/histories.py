@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.codec import body_of
 from schemas.envelope import Recorded
+from schemas.events import EVENTS
 from schemas.fact import Fact, fact_of
 from schemas.lead import at_instant
 from schemas.pipeline_files import read_pipelines
@@ -62,11 +63,13 @@ class Log:
         /,
         **data: Any,
     ) -> Recorded:
-        """One event of `lead/<lead>`; `at` and `recorded` are RFC 3339 or aware."""
+        """One event of `lead/<lead>`, or of a stream given by its whole name (`owner/ana`); times are RFC 3339 or aware."""
         version = self._versions[lead] = self._versions.get(lead, 0) + 1
+        schema = EVENTS[kind].version if kind in EVENTS else 1
+        meta = (meta or {}) | ({"dataschema": schema} if schema != 1 else {})
         event = Recorded(
-            partition=sum(lead.encode()) % 2, position=0, stream=f"lead/{lead}", version=version, type=kind, source="/test",
-            id=f"{lead}-{version}", occurred_at=_instant(at), recorded_at=_instant(recorded), data=_canonical(data), meta=meta or {},
+            partition=sum(lead.encode()) % 2, position=0, stream=lead if "/" in lead else f"lead/{lead}", version=version, type=kind, source="/test",
+            id=f"{lead}-{version}", occurred_at=_instant(at), recorded_at=_instant(recorded), data=_canonical(data), meta=meta,
         )  # fmt: skip
         self.events.append(event)
         return event
