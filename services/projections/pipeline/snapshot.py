@@ -87,7 +87,7 @@ def _values(asked: Asked, parts: Sequence[Any]) -> list[Row]:
 
 
 def _factor(asked: Asked, currency: str) -> Any:
-    return 1 if asked.rates is None else asked.rates.at(currency, asked.as_of)
+    return 1 if asked.rates is None else asked.rates.before(currency, asked.as_of)
 
 
 def _place(key: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -69,7 +69,7 @@ class Facts:
         )
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
-        self._fx: Any = None
+        self._fx: list[tuple[Any, Any, sa.Subquery]] = []
 
     # ---- dimensions
 
@@ -186,16 +186,20 @@ class Facts:
     # ---- money
 
     def priced(self, amount: Any, at: Any, currency: Any = None) -> sa.ColumnElement[Any]:
-        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked."""
+        """The amount in the currency asked for, at the rate of an instant; NULL without a rate. Unchanged where none is asked.
+
+        `currency`: the column of the amount's own currency; default: the row's.
+        """
         rates = self.asked.rates
         if rates is None:
             return sa.type_coerce(amount, sa.Numeric)
-        if self._fx is None:
-            own = self.label.currency if currency is None else currency
-            self._fx = rates.table()
-            on = sa.and_(self._fx.c.currency == own, self._fx.c.bucket == rates.bucket(at))
-            self._joined = self._joined.outerjoin(self._fx, on)
-        return sa.type_coerce(amount * self._fx.c.factor, sa.Numeric)
+        own = self.label.currency if currency is None else currency
+        fx = next((fx for known_at, known_in, fx in self._fx if known_at is at and known_in is own), None)
+        if fx is None:
+            fx = rates.table(f"fx_{len(self._fx)}")
+            self._joined = self._joined.outerjoin(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)))
+            self._fx.append((at, own, fx))
+        return sa.type_coerce(amount * fx.c.factor, sa.Numeric)
 
     def currency(self) -> sa.ColumnElement[Any]:
         """In which currency `priced` gives its amounts: the row's own, or the one asked for."""

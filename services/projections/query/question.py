@@ -122,10 +122,10 @@ class Question:
         text = self._given.get("cursor")
         if text is None:
             return None
-        of, after = decode_cursor(text)
-        if of != self.identity():
+        place = decode_cursor(text)  # what another list of any service signed is of another form
+        if not isinstance(place, list) or len(place) != 2 or place[0] != self.identity():
             raise refused("cursor", "belongs to another query: begin the list again.")
-        return after
+        return place[1]
 
     def identity(self) -> list[list[str]]:
         """What a cursor is bound to: the metric and every parameter but the place in the list."""

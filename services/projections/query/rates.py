@@ -5,7 +5,7 @@ of the pair. Where a pair has no rates of its own the inverse is taken, else the
 without a rate is counted and not priced.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -43,16 +43,23 @@ class Rates:
 
     def at(self, currency: str, at: datetime) -> Decimal | None:
         """The rate that holds at the instant: the latest that began at it or before."""
+        return self._in(currency, bisect_right(self._edges, at))
+
+    def before(self, currency: str, at: datetime) -> Decimal | None:
+        """The latest rate that began before the instant: what an open deal is worth at `as_of`."""
+        return self._in(currency, bisect_left(self._edges, at))
+
+    def _in(self, currency: str, bucket: int) -> Decimal | None:
         if currency == self.currency:
             return Decimal(1)
         steps = self._worth.get(currency)
-        return None if steps is None else steps[bisect_right(self._edges, at)]
+        return None if steps is None else steps[bucket]
 
     def bucket(self, at: Any) -> sa.ColumnElement[int]:
         """SQL: in which stretch of constant rates an instant lies."""
         return sa.func.width_bucket(at, sa.literal(self._edges, ARRAY(sa.TIMESTAMP(timezone=True))))
 
-    def table(self) -> sa.Subquery:
+    def table(self, name: str = "fx") -> sa.Subquery:
         """SQL: rows (currency, bucket, factor), wherever there is a rate."""
         buckets = range(len(self._edges) + 1)
         rows = [(name, bucket, steps[bucket]) for name, steps in sorted(self._worth.items()) for bucket in buckets]
@@ -60,8 +67,8 @@ class Rates:
         names, numbers, factors = zip(*(row for row in rows if row[2] is not None), strict=True)
         unnested = sa.func.unnest(
             sa.literal(names, ARRAY(sa.Text)), sa.literal(numbers, ARRAY(sa.Integer)), sa.literal(factors, ARRAY(sa.Numeric))
-        ).table_valued("currency", "bucket", "factor", name="fx")  # fmt: skip
-        return sa.select(unnested.c.currency, unnested.c.bucket, unnested.c.factor).subquery()
+        ).table_valued("currency", "bucket", "factor", name="rates").render_derived()  # fmt: skip
+        return sa.select(unnested.c.currency, unnested.c.bucket, unnested.c.factor).subquery(name)
 
     def _stepped(self, steps: list[tuple[datetime, Decimal]]) -> _Steps:
         by_edge = dict(steps)
