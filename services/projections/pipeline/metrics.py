@@ -1,10 +1,12 @@
 """The metrics of the read model `pipeline`, in the order in which they are listed."""
 
 from services.projections.pipeline.forecast import WEIGHTED_FORECAST
+from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
+from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
 from services.projections.pipeline.snapshot import SNAPSHOT
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
-_FORECASTS: tuple[Metric, ...] = (WEIGHTED_FORECAST,)
+_FORECASTS: tuple[Metric, ...] = (WEIGHTED_FORECAST, FORECAST_ACCURACY, PREDICTED_CLOSE)
 
 METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS)
