@@ -4,9 +4,12 @@ from services.projections.pipeline.forecast import WEIGHTED_FORECAST
 from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
 from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
 from services.projections.pipeline.snapshot import SNAPSHOT
+from services.projections.pipeline.source_roi import CAC, SOURCE_ROI
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
 _FORECASTS: tuple[Metric, ...] = (WEIGHTED_FORECAST, FORECAST_ACCURACY, PREDICTED_CLOSE)
 
-METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS)
+_CAMPAIGNS: tuple[Metric, ...] = (SOURCE_ROI, CAC)
+
+METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS, *_CAMPAIGNS)
