@@ -62,7 +62,11 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
     facts = Facts(CONTRACTS, asked, reading, latest=CUSTOMERS)
     row, label = facts.row, facts.label
     home = homes(asked)
-    facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
+    facts.join(
+        home,
+        sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
+        told={"account": home.c.account},
+    )
     by_contract = asked.options.get("unit") == "contract"
     unit = row.subject + sa.literal("/") + row.contract_id if by_contract else home.c.home
     ends: sa.ColumnElement[Any] = row.business_to

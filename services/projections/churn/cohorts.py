@@ -48,7 +48,11 @@ def _members(asked: Asked, reading: Reading) -> sa.CTE:
     """Rows (unit, since, by_…): accounts by their first standing win, with the dimensions that it had."""
     facts = Facts(CUSTOMERS, asked, reading, at=CUSTOMERS.rows.c.customer_at, latest=CUSTOMERS)
     row, home = facts.row, homes(asked, "homes_of_members")
-    facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
+    facts.join(
+        home,
+        sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
+        told={"account": home.c.account},
+    )
     dimensions = [facts.dimension(name).label(accounts.by(name)) for name in accounts.wanted(asked)]
     first = (
         facts.select(home.c.home.label("unit"), row.customer_at.label("since"), *dimensions, unfiltered=True)

@@ -5,4 +5,5 @@ from services.projections.quadrant import LedgerTables
 
 (
     DEAL_INTERVALS, OUTCOMES, EXCLUSIONS, VISITS, MILESTONES, ACTIVITIES, CONTENTS, SLIPS, APPROVALS, OBJECTIONS,
+    TOUCHES,
 ) = (LedgerTables(ledger, NAME) for ledger in LEDGERS)  # fmt: skip

@@ -4,11 +4,15 @@ from services.projections.pipeline.bottleneck import BOTTLENECK
 from services.projections.pipeline.cycle_length import CYCLE_LENGTH
 from services.projections.pipeline.deal_size import DEAL_SIZE
 from services.projections.pipeline.dwell import APPROVAL_WAITING, DWELL
+from services.projections.pipeline.forecast import WEIGHTED_FORECAST
+from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
 from services.projections.pipeline.lead_funnel import LEAD_FUNNEL
 from services.projections.pipeline.pipeline_flow import PIPELINE_FLOW
+from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
 from services.projections.pipeline.price_realisation import PRICE_REALISATION
 from services.projections.pipeline.response_times import HANDOVER, SPEED_TO_CONTACT
 from services.projections.pipeline.snapshot import SNAPSHOT
+from services.projections.pipeline.source_roi import CAC, SOURCE_ROI
 from services.projections.pipeline.stage_conversion import STAGE_CONVERSION
 from services.projections.pipeline.time_to_win import TIME_TO_WIN
 from services.projections.pipeline.velocity import VELOCITY
@@ -33,4 +37,9 @@ METRICS: tuple[Metric, ...] = (
     LEAD_FUNNEL,
     HANDOVER,
     SPEED_TO_CONTACT,
+    WEIGHTED_FORECAST,
+    FORECAST_ACCURACY,
+    PREDICTED_CLOSE,
+    SOURCE_ROI,
+    CAC,
 )

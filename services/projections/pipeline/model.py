@@ -4,12 +4,22 @@ from typing import Final
 
 from schemas.pipelines import Pipelines
 from services.projections.lead_fold import LeadFold
-from services.projections.pipeline import exclusion, intervals, milestones, occurrences, outcomes, visits, waits
+from services.projections.pipeline import (
+    exclusion,
+    intervals,
+    milestones,
+    occurrences,
+    outcomes,
+    touches,
+    visits,
+    waits,
+)
 from services.projections.pipeline.exclusion import Exclusions
 from services.projections.pipeline.intervals import DealIntervals
 from services.projections.pipeline.milestones import Milestones
 from services.projections.pipeline.occurrences import Activities, Contents, Slips
 from services.projections.pipeline.outcomes import Outcomes
+from services.projections.pipeline.touches import Touches
 from services.projections.pipeline.visits import Visits
 from services.projections.pipeline.waits import APPROVALS, OBJECTIONS, Waits
 from services.projections.store import LedgerReadModel, digest_of
@@ -27,8 +37,9 @@ LEDGERS: Final[tuple[Ledger, ...]] = (
     occurrences.SLIP,
     waits.APPROVAL,
     waits.OBJECTION,
+    touches.LEDGER,
 )
-FOLD = 4
+FOLD = 5
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
 
 
@@ -45,6 +56,7 @@ def pipeline_fold(pipelines: Pipelines) -> LeadFold:
         Slips(7, pipelines),
         Waits(8, APPROVALS),
         Waits(9, OBJECTIONS),
+        Touches(10),
     )
     return LeadFold(pipelines, views)
 

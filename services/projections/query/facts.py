@@ -40,6 +40,9 @@ OF_LEADS: Final = (
 """The dimensions that every fact of a lead has."""
 
 
+NOTHING_TOLD: Final[Mapping[str, Any]] = {}
+
+
 class Facts:
     """SQL over the rows of `tables` that are known; every method adds what it needs to the joins.
 
@@ -72,10 +75,20 @@ class Facts:
         self._latest: Any = None
         self._fx: list[tuple[Any, Any, sa.Subquery]] = []
 
-    def join(self, other: sa.FromClause, on: Any, **dimensions: sa.ColumnElement[Any]) -> None:
-        """Only rows with a partner in `other`, which tells some dimensions in the place of the row: name -> column."""
-        self._joined = self._joined.join(other, on)
-        self._told.update(dimensions)
+    def join(
+        self,
+        other: sa.FromClause,
+        on: Any,
+        *,
+        outer: bool = False,
+        told: Mapping[str, sa.ColumnElement[Any]] = NOTHING_TOLD,
+    ) -> None:
+        """Another table in every statement of these facts: only rows with a partner in it, or all with `outer`.
+
+        `told`: the dimensions that it tells in the place of the row, name -> column.
+        """
+        self._joined = self._joined.join(other, on, isouter=outer)
+        self._told.update(told)
 
     # ---- dimensions
 
@@ -219,10 +232,6 @@ class Facts:
         return own if self.asked.rates is None else sa.case((own.is_(None), None), else_=self.asked.rates.currency)
 
     # ---- statements
-
-    def join(self, other: sa.FromClause, on: sa.ColumnElement[bool], *, outer: bool = False) -> None:
-        """Another table in every statement of these facts; with `outer`, rows stay that find nothing in it."""
-        self._joined = self._joined.join(other, on, isouter=outer)
 
     def keys(self, at: Any = None) -> list[sa.ColumnElement[Any]]:
         """The period and the dimensions that are grouped by."""

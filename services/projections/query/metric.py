@@ -90,6 +90,8 @@ class Metric(NamedTuple):
     """Whether `currency` may be asked for."""
     listed: bool = False
     """Whether the answer is a list in pages."""
+    ahead: bool = False
+    """Whether its periods lie ahead: without `from` they begin at as_of, and without `to` they never end."""
 
 
 def ratio(numerator: Any, denominator: Any) -> Row:

@@ -4,7 +4,7 @@ A period that begins before `from` or ends after `to` is cut there, and is not c
 another month (`fiscal_start`); a fiscal year has the name of the calendar year in which it ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -17,6 +17,8 @@ INTERVALS: Final[tuple[Interval, ...]] = ("all", "day", "week", "month", "quarte
 MOST_PERIODS: Final = 1_000
 EVER: Final = datetime.fromisoformat("1900-01-01T00:00:00+00:00")
 """Before every event: where a period begins that has no `from`."""
+NEVER: Final = datetime.fromisoformat("2200-01-01T00:00:00+00:00")
+"""After every day that an event may name: where a period ends that has no end."""
 
 
 class Periods(NamedTuple):
@@ -63,6 +65,18 @@ def periods(start: datetime, end: datetime, interval: Interval, zone: str, fisca
         edges.append(max(begins, start))
         last_is_cut = ends > end
     return Periods((*edges, end), tuple(names), (first_is_cut, last_is_cut))
+
+
+def first_days(edges: Sequence[datetime], zone: str) -> list[date]:
+    """For each instant the first calendar day that begins at it or after it: by these a day is put into a period."""
+    return [_first_from(edge, zone) for edge in edges]
+
+
+def _first_from(edge: datetime, zone: str) -> date:
+    day = edge.astimezone(ZoneInfo(zone)).date() - timedelta(days=1)
+    while start_of_date(day, zone) < edge:
+        day += timedelta(days=1)
+    return day
 
 
 def _calendar(

@@ -12,7 +12,7 @@ from services.kernel.http_listing import decode_cursor
 from services.projections.query import texts
 from services.projections.query.metric import Asked, Metric
 from services.projections.query.parameters import Parameter, choice, refused, whole, word
-from services.projections.query.periods import EVER, INTERVALS, Periods, periods
+from services.projections.query.periods import EVER, INTERVALS, NEVER, Periods, periods
 from services.projections.query.rates import Rates
 from services.projections.readings import Freshness
 
@@ -27,10 +27,13 @@ KNOWN_AT: Final = Parameter(
 )
 ZONE: Final = Parameter("zone", "IANA time zone of dates and periods. Default: the reporting zone.", "", str)
 FROM: Final = Parameter(
-    "from", "Begin of the period: RFC 3339 with offset, or a date, which means its begin in `zone`. Default: ever.", "", str
+    "from",
+    "Begin of the period: RFC 3339 with offset, or a date, which means its begin in `zone`. Default: ever; as_of, if it lies ahead.",
+    "",
+    str,
 )  # fmt: skip
 TO: Final = Parameter(
-    "to", "End of the period, not in it; a date means its begin in `zone`. Default: as_of.", "", str
+    "to", "End of the period, not in it; a date means its begin in `zone`. Default: as_of; never, if it lies ahead.", "", str
 )  # fmt: skip
 INTERVAL: Final = choice("interval", "How to cut the period into rows.", *INTERVALS)
 FISCAL_START: Final = whole("fiscal_start", "Month in which years and quarters begin.", 1, 1, 12)
@@ -144,9 +147,14 @@ class Question:
     def _periods(self, as_of: datetime) -> Periods:
         if self.metric.time == "instant":
             return Periods((EVER, as_of), ("",))
-        start, end = self._from or EVER, self._to or as_of
+        ahead = self.metric.ahead
+        start, end = self._from or (as_of if ahead else EVER), self._to or (NEVER if ahead else as_of)
         if start >= end:
+            if ahead and self._from is None:
+                raise refused("to", "must be later than from, which is as_of where it is not given.")
             raise refused("from", "must be earlier than to, which is as_of where it is not given.")
-        if self._interval != "all" and self._from is None:
+        if self._interval != "all" and ahead and self._to is None:
+            raise refused("interval", "needs to: without it the periods never end.")
+        if self._interval != "all" and not ahead and self._from is None:
             raise refused("interval", "needs from: without it the periods begin in 1900.")
         return periods(start, end, self._interval, self.zone, self._fiscal_start)

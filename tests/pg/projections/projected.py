@@ -87,7 +87,7 @@ class Projected:
             found += [await model.checksum(self.connection, partition) for partition in (0, 1)]
         return found
 
-    async def answer(self, metric: str, *, now: datetime = FAR, **texts: str) -> dict[str, Any]:
+    async def answer(self, metric: str, now: datetime = FAR, /, **texts: str) -> dict[str, Any]:
         """What the metric answers to a query with these parameters (`from_` stands for `from`): rows and what else it says."""
         given: dict[str, str | None] = {name.rstrip("_"): text for name, text in texts.items()}
         question = Question(METRICS[metric], given, ZONE)
@@ -101,7 +101,7 @@ class Projected:
         return {"rows": found.rows, "notes": found.notes, "next_after": found.next_after, **found.more}
 
     async def rows(self, metric: str, **texts: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = (await self.answer(metric, now=FAR, **texts))["rows"]
+        rows: list[dict[str, Any]] = (await self.answer(metric, **texts))["rows"]
         return rows
 
     def _reading(self, connection: AsyncConnection, fresh: Freshness) -> Reading:

@@ -170,7 +170,8 @@ def _open(found: dict[Any, Any]) -> Counter[Any]:
             sums[""] += counted.n
             if currency is not None:
                 sums[currency] += _cut(counted.amount, currency)
-    return +sums
+    standing: Counter[Any] = +sums
+    return standing
 
 
 def _sums(rows: list[dict[str, Any]], *categories: str) -> Counter[Any]:
@@ -180,7 +181,8 @@ def _sums(rows: list[dict[str, Any]], *categories: str) -> Counter[Any]:
             sums[""] += row["n"]
             for each in row["value"]:
                 sums[each["currency"]] += Decimal(each["amount"])
-    return +sums
+    standing: Counter[Any] = +sums
+    return standing
 
 
 def _cut(amount: Decimal, currency: str) -> Decimal:

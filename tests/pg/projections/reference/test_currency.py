@@ -12,6 +12,7 @@ from tests.pg.projections.projected import Projected
 from tests.unit.projections.histories import Log
 
 EUR = {"amount": "100", "currency": "EUR"}
+NAMES = ("EUR", "USD", "GBP", "CHF")
 GBP = {"amount": "10", "currency": "GBP"}
 
 
@@ -103,12 +104,16 @@ async def test_a_rate_that_is_mended_later_restates_and_what_was_known_stays(pro
     )  # fmt: skip
 
 
+def pair(chance: random.Random) -> tuple[str, str]:
+    base, quote = chance.sample(NAMES, 2)
+    return base, quote
+
+
 async def test_sql_and_python_know_the_same_factor(projected: NewProjected) -> None:
     chance = random.Random(3)
     start = datetime(2025, 3, 1, tzinfo=UTC)
-    names = ("EUR", "USD", "GBP", "CHF")
     rates = Rates("USD", [
-        Rate(*chance.sample(names, 2), start + timedelta(hours=chance.randint(0, 90)), Decimal(chance.randint(1, 10**9)) / 10**6)
+        Rate(*pair(chance), start + timedelta(hours=chance.randint(0, 90)), Decimal(chance.randint(1, 10**9)) / 10**6)
         for _ in range(40)
     ])  # fmt: skip
     figures = await projected("reference")
@@ -119,4 +124,4 @@ async def test_sql_and_python_know_the_same_factor(projected: NewProjected) -> N
                 fx = known.table()
                 query = sa.select(fx.c.currency, fx.c.factor).where(fx.c.bucket == known.bucket(sa.literal(at)))
                 found = {row.currency: row.factor for row in await connection.execute(query)}
-                assert found == {name: known.at(name, at) for name in names if known.at(name, at) is not None}
+                assert found == {name: known.at(name, at) for name in NAMES if known.at(name, at) is not None}

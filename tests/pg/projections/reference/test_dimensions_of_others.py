@@ -101,7 +101,7 @@ async def test_what_is_dated_ahead_is_not_yet_so(projected: NewProjected) -> Non
     figures = await projected("pipeline", "reference")
     await figures.deliver(log.events)
     for now, team in ((datetime(2025, 5, 1, tzinfo=UTC), "West"), (datetime(2025, 7, 1, tzinfo=UTC), "East")):
-        answer = await figures.answer("win_rate", now=now, group_by="team", dims="current")
+        answer = await figures.answer("win_rate", now, group_by="team", dims="current")
         assert [row["team"] for row in answer["rows"]] == [team]
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.errors import Invalid, RangeTooWide
-from services.kernel.http_listing import BadCursor, encode_cursor
+from services.kernel.errors import BadCursor, Invalid, RangeTooWide
+from services.kernel.http_listing import encode_cursor
 from services.projections.metrics import METRICS
 from services.projections.query.metric import Metric
 from services.projections.query.parameters import PERCENTILES, Parameter, choice, flag, whole, word

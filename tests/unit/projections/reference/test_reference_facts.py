@@ -7,8 +7,7 @@ import pytest
 
 from services.projections.days import micros
 from services.projections.ledger import LeadChanges, LeadRecord, Row, take_in
-from services.projections.reference.facts import ReferenceFold
-from services.projections.reference.ledgers import LEDGERS
+from services.projections.reference.facts import LEDGERS, ReferenceFold
 from tests.unit.projections.histories import Log
 
 FOLD = ReferenceFold()
