@@ -1,5 +1,6 @@
 """The metrics of the read model `pipeline`, in the order in which they are listed."""
 
+from services.projections.pipeline.ageing import PIPELINE_AGE
 from services.projections.pipeline.bottleneck import BOTTLENECK
 from services.projections.pipeline.cycle_length import CYCLE_LENGTH
 from services.projections.pipeline.deal_size import DEAL_SIZE
@@ -22,6 +23,7 @@ from services.projections.query.metric import Metric
 
 METRICS: tuple[Metric, ...] = (
     SNAPSHOT,
+    PIPELINE_AGE,
     PIPELINE_FLOW,
     PIPELINE_WATERFALL,
     WIN_RATE,

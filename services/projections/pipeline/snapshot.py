@@ -1,7 +1,8 @@
 """The pipeline snapshot: how many leads stand where, and what they are worth, at any instant as known at any other."""
 
 from collections.abc import Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -12,13 +13,15 @@ from services.projections.query.facts import OF_LEADS, Facts, money
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row
 from services.projections.query.question import OUTCOMES
 
-_WHERE = ("stage", "phase", "outcome")
+_WHERE: Final = ("stage", "phase", "outcome")
+_CONFIGURED: Final = ("pipeline", "pipeline_version")
 
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     days = Days.of_zone(reading.fresh.zone)
-    rows = await reading.rows(by_cells(asked, days) if counts_by_cells(asked) else by_rows(asked, reading))
-    return Answer(answer_rows(asked, rows))
+    by = _CONFIGURED
+    query = by_cells(asked, days, also=by) if counts_by_cells(asked) else by_rows(asked, reading, also=by)
+    return Answer(answer_rows(asked, reading, await reading.rows(query)))
 
 
 def counts_by_cells(asked: Asked) -> bool:
@@ -27,11 +30,12 @@ def counts_by_cells(asked: Asked) -> bool:
     return asked.dims == "event" and {*asked.group_by, *asked.filters} <= set(labels)
 
 
-def by_cells(asked: Asked, days: Days) -> sa.Select[Any]:
-    """Rows (stage, phase, outcome, <group_by>, currency, n, amount) from the sums of whole days."""
+def by_cells(asked: Asked, days: Days, *, also: Sequence[str] = ()) -> sa.Select[Any]:
+    """Rows (stage, phase, outcome, <group_by>, <also>, currency, n, amount) from the sums of whole days."""
     sums = from_cells(DEAL_INTERVALS, days, asked.as_of, asked.known_at).c
     label = DEAL_INTERVALS.profiles.c
-    keys = [label[name] for name in (*_WHERE, *asked.group_by, "currency")]
+    keys: list[sa.ColumnElement[Any]] = [label[name].label(f"by_{name}") for name in (*_WHERE, *asked.group_by)]
+    keys += [*(label[name] for name in also), label.currency]
     n = sa.func.sum(sums.n)
     return (
         sa.select(*keys, n.label("n"), sa.func.sum(sums.amount).label("amount"))
@@ -46,20 +50,24 @@ def by_cells(asked: Asked, days: Days) -> sa.Select[Any]:
     )
 
 
-def by_rows(asked: Asked, reading: Reading) -> sa.Select[Any]:
+def by_rows(asked: Asked, reading: Reading, *, also: Sequence[str] = ()) -> sa.Select[Any]:
     """The same by the plain definition, from the ledger: slower, for every dimension, and what the other is tested against."""
     facts = Facts(DEAL_INTERVALS, asked, reading, at=sa.literal(asked.as_of), latest=DEAL_INTERVALS)
-    keys = [facts.dimension(name) for name in (*_WHERE, *asked.group_by)]
+    keys: list[sa.ColumnElement[Any]] = [
+        facts.dimension(name).label(f"by_{name}") for name in (*_WHERE, *asked.group_by)
+    ]
+    keys += [facts.label[name] for name in also]
     return facts.grouped(
         keys, currency=facts.label.currency, n=sa.func.count(), amount=sa.func.sum(facts.row.amount)
     ).where(facts.stands())  # fmt: skip
 
 
-def answer_rows(asked: Asked, found: Sequence[Any]) -> list[Row]:
+def answer_rows(asked: Asked, reading: Reading, found: Sequence[Any]) -> list[Row]:
     """One row per stage, phase, outcome and dimensions, its currencies gathered."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
+    width = len(_WHERE) + len(asked.group_by)
     for row in found:
-        groups.setdefault(tuple(row[:-3]), []).append(row)
+        groups.setdefault(tuple(row[:width]), []).append(row)
     rows = []
     for key in sorted(groups, key=_place):
         parts = groups[key]
@@ -67,23 +75,35 @@ def answer_rows(asked: Asked, found: Sequence[Any]) -> list[Row]:
         rows.append({
             **dict(zip((*_WHERE, *asked.group_by), key, strict=True)),
             "n": sum(int(part.n) for part in parts),
-            "value": _values(asked, known),
+            "value": _values(asked, [(part.currency, part.amount) for part in known]),
+            "weighted": _weighted(asked, reading, known) if key[2] == "open" else [],
             "value_unknown_n": sum(int(part.n) for part in parts if part.currency is None),
             "unpriced_n": sum(int(part.n) for part in known if _factor(asked, part.currency) is None),
         })  # fmt: skip
     return rows
 
 
-def _values(asked: Asked, parts: Sequence[Any]) -> list[Row]:
-    if asked.rates is None:
-        return [
-            found
-            for part in sorted(parts, key=lambda part: part.currency)
-            if (found := money(part.amount, part.currency))
-        ]
-    factors = [(part, factor) for part in parts if (factor := _factor(asked, part.currency)) is not None]
-    total = money(sum(part.amount * factor for part, factor in factors), asked.rates.currency) if factors else None
-    return [total] if total is not None else []
+def _weighted(asked: Asked, reading: Reading, parts: Sequence[Any]) -> list[Row]:
+    """The value times what the deal's pipeline says is the chance of its stage; without what has none."""
+    weighed = []
+    for part in parts:
+        version = None if part.pipeline_version is None else int(part.pipeline_version)
+        pipeline = reading.settings.pipelines.of(part.pipeline, version)
+        stage = pipeline.stage(part.by_stage)
+        if stage is not None and stage.probability is not None:
+            weighed.append((part.currency, part.amount * Decimal(str(stage.probability))))
+    return _values(asked, weighed)
+
+
+def _values(asked: Asked, amounts: Sequence[tuple[str, Decimal]]) -> list[Row]:
+    """The sums by currency, or in the one asked for."""
+    sums: dict[str, Decimal] = {}
+    for currency, amount in amounts:
+        factor = _factor(asked, currency)
+        if factor is not None:
+            into = currency if asked.rates is None else asked.rates.currency
+            sums[into] = sums.get(into, Decimal(0)) + amount * factor
+    return [found for currency in sorted(sums) if (found := money(sums[currency], currency))]
 
 
 def _factor(asked: Asked, currency: str) -> Any:
@@ -112,6 +132,8 @@ SNAPSHOT = Metric(
         "outcome": "open, won or lost",
         "n": "leads",
         "value": "amount for each currency",
+        "weighted": "of open leads: the value times the probability that the pipeline gives their stage, for each currency; "
+        "stages without one are left out. The forecast is a metric of its own",
         "value_unknown_n": "leads without a value",
         "unpriced_n": "leads whose value has no rate to the currency asked for",
     },

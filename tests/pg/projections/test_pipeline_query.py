@@ -126,11 +126,11 @@ async def test_the_answer_names_its_definition_and_how_fresh_it_is(service: Serv
         "rows": [
             {
                 "stage": "opportunity", "phase": "opportunity", "outcome": "open", "n": 2,
-                "value": [{"amount": "9000", "currency": "JPY"}], "value_unknown_n": 1, "unpriced_n": 0,
+                "value": [{"amount": "9000", "currency": "JPY"}], "weighted": [{"amount": "900", "currency": "JPY"}], "value_unknown_n": 1, "unpriced_n": 0,
             },
             {
                 "stage": "transaction", "phase": "transaction", "outcome": "won", "n": 1,
-                "value": [{"amount": "80.00", "currency": "EUR"}], "value_unknown_n": 0, "unpriced_n": 0,
+                "value": [{"amount": "80.00", "currency": "EUR"}], "weighted": [], "value_unknown_n": 0, "unpriced_n": 0,
             },
         ],
         "positions": {"0": 3, "1": 1},
@@ -234,10 +234,21 @@ async def test_tables_have_no_formula_and_no_count_twice(service: Service) -> No
     assert answer.headers["answer-metric"] == "pipeline_snapshot"
     assert datetime.fromisoformat(answer.headers["answer-as-of"]) == datetime.fromisoformat("2025-03-05T00:00:00Z")
     assert list(csv.reader(io.StringIO(answer.text))) == [
-        ["stage", "phase", "outcome", "region", "n", "value_JPY", "value_unknown_n", "unpriced_n", "value_EUR"],
-        ["opportunity", "opportunity", "open", "'=cmd", "1", "9000", "0", "0", ""],
-        ["opportunity", "opportunity", "open", "", "1", "", "1", "0", ""],
-        ["transaction", "transaction", "won", "West", "1", "", "0", "0", "80.00"],
+        [
+            "stage",
+            "phase",
+            "outcome",
+            "region",
+            "n",
+            "value_JPY",
+            "weighted_JPY",
+            "value_unknown_n",
+            "unpriced_n",
+            "value_EUR",
+        ],
+        ["opportunity", "opportunity", "open", "'=cmd", "1", "9000", "900", "0", "0", ""],
+        ["opportunity", "opportunity", "open", "", "1", "", "", "1", "0", ""],
+        ["transaction", "transaction", "won", "West", "1", "", "", "0", "0", "80.00"],
     ]
     lines = (await service.get("as_of=2025-03-04", "application/x-ndjson")).text.splitlines()
     assert [json.loads(line)["n"] for line in lines] == [2, 1]
