@@ -16,7 +16,8 @@ tests/data/<set>/truth_map.yaml, beside no data: the sets themselves do not ship
       - {keys: [conventions], because: it is no figure}
 
 The rows are those of a metric, the leads of /v1/leads, or the events of /v1/log. In a text of `where` a final `*` stands
-for any end. `{1|id}` is the id made of a name, `{1|lower}` the lower-case text, `{1|quarter}` the months of 2017Q1.
+for any end. `{1|id}` is the id made of a name, `{1|lower}` the lower-case text, `{1|quarter}` the months of 2017Q1, `{1|period}` its name as a
+period. A column may be a list of steps, where one holds a dot; a step `{key}` is the last step of the figure's key.
 """
 
 import re
@@ -32,7 +33,7 @@ from services.cli.importing.names import id_of
 FOLDER: Final = Path(__file__).parents[1] / "data"
 SETS: Final = ("crm_exports", "maven_crm", "mrr_playbook", "nps_bank", "ravenstack")
 
-_PLACE = re.compile(r"\{([1-9])(?:\|(id|lower|quarter))?\}")
+_PLACE = re.compile(r"\{([1-9])(?:\|(id|lower|quarter|period))?\}")
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
@@ -55,7 +56,7 @@ class Figure(NamedTuple):
     each: str = ""
     where: dict[str, Any] = {}  # noqa: RUF012  the same
     how: str = ""
-    column: str = ""
+    column: tuple[str, ...] = ()
     round: int | None = None
     because: str = ""
 
@@ -101,10 +102,8 @@ class TruthMap:
             if entry.because:
                 yield Checked(key, wanted, None, False)
             else:
-                found = answer(entry, given, rows)
-                if entry.round is not None and found is not None:
-                    found = round(Decimal(str(found)), entry.round)
-                yield Checked(key, wanted, found, True)
+                found = answer(entry, key, given, rows)
+                yield Checked(key, _rounded(wanted, entry), _rounded(found, entry), True)
         for entry in (*self.figures, *self.not_covered):
             for pattern in entry.keys:
                 if pattern not in used:
@@ -118,7 +117,8 @@ def _figure(given: dict[str, Any]) -> Figure:
     ((how, column),) = given["read"].items()
     return Figure(
         keys=_keys(given["keys"]), query=given["query"].removeprefix("GET "), parameters=given.get("parameters", {}),
-        each=given.get("each", ""), where=given.get("where", {}), how=how, column=column, round=given.get("round"),
+        each=given.get("each", ""), where=given.get("where", {}), how=how, round=given.get("round"),
+        column=tuple(column) if isinstance(column, list) else tuple(column.split(".")),
     )  # fmt: skip
 
 
@@ -191,12 +191,19 @@ def _passing(rows: Sequence[Row], where: dict[str, Any], given: tuple[str, ...])
     return [row for row in rows if all(test(value_at(row, path)) for path, test in tests)]
 
 
-def answer(figure: Figure, given: tuple[str, ...], found: _Rows) -> Any:
+def _rounded(value: Any, entry: Figure) -> Any:
+    if entry.round is None or value is None:
+        return value
+    return float(round(Decimal(str(value)), entry.round))
+
+
+def answer(figure: Figure, key: Key, given: tuple[str, ...], found: _Rows) -> Any:
     """The figure as the answer has it: a Decimal, a text, or None where no row has a value."""
     rows = found.of(figure, given)
+    column = [_filled(step.replace("{key}", key[-1]), given)[0] for step in figure.column]
     if figure.how == "count":
         return Decimal(len(rows))
-    values = [value for row in rows if (value := value_at(row, figure.column.split("."))) is not None]
+    values = [value for row in rows if (value := value_at(row, column)) is not None]
     if figure.how == "value":
         if len(rows) > 1:
             raise ValueError(f"{figure.keys} for {given}: {len(rows)} rows, it should be one")
@@ -243,8 +250,15 @@ def _filled(text: str, given: tuple[str, ...]) -> list[str]:
         year, quarter = value.split("Q")
         values = [f"{year}-{month:02}" for month in range(3 * int(quarter) - 2, 3 * int(quarter) + 1)]
     else:
-        values = [{"id": id_of, "lower": str.lower}[found[2]](value) if found[2] else value]
+        values = [_SPELLINGS[found[2]](value) if found[2] else value]
     return [each for one in values for each in _filled(text[: found.start()] + one + text[found.end() :], given)]
+
+
+_SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
+    "id": id_of,
+    "lower": str.lower,
+    "period": lambda text: text.replace("Q", "-Q"),
+}
 
 
 def equal(found: Any, wanted: Any) -> bool:

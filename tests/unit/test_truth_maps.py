@@ -59,12 +59,12 @@ def checked(truth: dict[str, Any], figures: list[Figure], not_covered: list[Figu
 def test_a_figure_is_read_from_the_rows_that_count(
     where: dict[str, Any], how: str, column: str, each: str, found: Any
 ) -> None:
-    figure = Figure([("by", "*", "*")], "/v1/leads", {}, each, where, how, column)
+    figure = Figure([("by", "*", "*")], "/v1/leads", {}, each, where, how, tuple(column.split(".")))
     assert checked({"by": {"Ana B": {"2017Q1": 0}}}, [figure], []) == [("by::Ana B::2017Q1", found, True)]
 
 
 def test_every_figure_is_named_once_and_every_name_is_of_a_figure() -> None:
-    count = Figure([("n",)], "/v1/leads", {}, "", {}, "count", "rows")
+    count = Figure([("n",)], "/v1/leads", {}, "", {}, "count", ("rows",))
     nothing = Figure([("rest", "**")], because="not yet")
     assert checked({"n": 3, "rest": {"a": 1, "b": [2]}}, [count], [nothing]) == [
         ("n", Decimal(3), True),
