@@ -5,7 +5,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from schemas.pipelines import Pipelines
 from tests.pg.projections.projected import Projected
+from tests.unit.projections.histories import PIPELINES
 
 NewProjected = Callable[..., Awaitable[Projected]]
 
@@ -29,9 +31,9 @@ def projected(connection: asyncpg.Connection, engine: AsyncEngine) -> NewProject
     """Makes further empty generations: `await projected()`, `await projected("churn", "reference", leads_kept=5)`."""
     made = 0
 
-    async def make(*names: str, leads_kept: int = 50_000) -> Projected:
+    async def make(*names: str, leads_kept: int = 50_000, pipelines: Pipelines = PIPELINES) -> Projected:
         nonlocal made
         made += 1
-        return await Projected(connection, engine, made, names or ("pipeline",), leads_kept).create()
+        return await Projected(connection, engine, made, names or ("pipeline",), leads_kept, pipelines).create()
 
     return make

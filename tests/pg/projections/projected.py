@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas.envelope import Recorded
+from schemas.pipelines import Pipelines
 from services.projections.days import Days
 from services.projections.metrics import METRICS
 from services.projections.models import MODELS
@@ -33,12 +34,19 @@ class Projected:
     """One generation of some read models, each in a schema of its own; `number` tells it from others."""
 
     def __init__(
-        self, connection: asyncpg.Connection, engine: AsyncEngine, number: int, names: Sequence[str], leads_kept: int
+        self,
+        connection: asyncpg.Connection,
+        engine: AsyncEngine,
+        number: int,
+        names: Sequence[str],
+        leads_kept: int,
+        pipelines: Pipelines = PIPELINES,
     ) -> None:
         self.connection = connection
         self.engine = engine
+        self.pipelines = pipelines
         self.schemas = {name: f"{name}_g{number}" for name in MODELS}
-        self.models: dict[str, Any] = {name: MODELS[name](PIPELINES, ZONE, leads_kept) for name in names}
+        self.models: dict[str, Any] = {name: MODELS[name](pipelines, ZONE, leads_kept) for name in names}
         self._reached: dict[tuple[str, int], int] = {}
 
     @property
@@ -97,7 +105,7 @@ class Projected:
         return rows
 
     def _reading(self, connection: AsyncConnection, fresh: Freshness) -> Reading:
-        return Reading(connection, fresh, Deployment(PIPELINES, CHANNEL_GROUPS, ZONE))
+        return Reading(connection, fresh, Deployment(self.pipelines, CHANNEL_GROUPS, ZONE))
 
     async def ask(
         self, as_of: datetime, known_at: datetime | None, group_by: tuple[str, ...] = (), *, cells: bool = True

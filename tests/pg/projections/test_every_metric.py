@@ -22,5 +22,10 @@ async def test_it_answers_by_every_dimension(projected: NewProjected, metric: Me
         grouped: dict[str, Any] = {} if metric.listed else {"group_by": ",".join(metric.dimensions)}
         await figures.answer(metric.id, dims=dims, **period, **money, **grouped)
         filters: dict[str, Any] = {name: "open" if name == "outcome" else "1" for name in metric.dimensions}
-        assert not (await figures.answer(metric.id, dims=dims, **period, **filters))["rows"]
-    assert not (await figures.answer(metric.id, known_at="2020-01-01", **period))["rows"]
+        assert _counted(await figures.answer(metric.id, dims=dims, **period, **filters)) == []
+    assert _counted(await figures.answer(metric.id, known_at="2020-01-01", **period)) == []
+
+
+def _counted(answer: dict[str, Any]) -> list[Any]:
+    """The rows that are of any lead: a bridge shows its parts also where nothing happened."""
+    return [row for row in answer["rows"] if row.get("leads") != 0]
