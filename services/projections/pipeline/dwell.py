@@ -32,14 +32,29 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
 
 async def dwells(asked: Asked, reading: Reading) -> list[Row]:
     """One row per period, dimensions and stage, stages in the order of their pipeline. Takes the options of `PARAMETERS`."""
+    found = await histograms(asked, reading)
+    return [{**key, "stage": stage, **_spread(asked, over, still)} for key, stage, over, still in found]
+
+
+Stay = tuple[Row, str | None, dict[int, int], dict[int, int]]
+"""What an answer says of the period and dimensions, the stage, and days -> n of stays that ended, and of those that go on."""
+
+
+async def histograms(asked: Asked, reading: Reading) -> list[Stay]:
+    """The days of all stays, in the order of `dwells`. Takes the options `visit` and `outcome`."""
     found = [*await reading.rows(_over(asked, reading)), *await reading.rows(_still(asked, reading))]
-    rows = []
+    stays = []
     for key, parts in gathered(asked, found):
         stages: dict[str | None, list[Any]] = {}
         for part in in_order(parts):
             stages.setdefault(part.stage, []).append(part)
-        rows += [{**key, "stage": stage, **_spread(asked, of_stage)} for stage, of_stage in stages.items()]
-    return rows
+        stays += [(key, stage, *_by_end(of_stage)) for stage, of_stage in stages.items()]
+    return stays
+
+
+def _by_end(parts: list[Any]) -> tuple[dict[int, int], dict[int, int]]:
+    over = histogram_of((int(part.days), part.n) for part in parts if part.is_over)
+    return over, histogram_of((max(int(part.days), 0), part.n) for part in parts if not part.is_over)
 
 
 def _over(asked: Asked, reading: Reading) -> sa.Select[Any]:
@@ -105,9 +120,7 @@ def _before(asked: Asked, facts: Facts) -> Any:
     return sa.func.coalesce(summed.scalar_subquery(), 0)
 
 
-def _spread(asked: Asked, parts: list[Any]) -> Row:
-    over = histogram_of((int(part.days), part.n) for part in parts if part.is_over)
-    still = histogram_of((max(int(part.days), 0), part.n) for part in parts if not part.is_over)
+def _spread(asked: Asked, over: dict[int, int], still: dict[int, int]) -> Row:
     curve = kaplan_meier([
         *((0, days, True, n) for days, n in over.items()), *((0, days, False, n) for days, n in still.items())
     ])  # fmt: skip
@@ -134,7 +147,7 @@ async def _approvals(asked: Asked, reading: Reading) -> Answer:
         over=False,
     ).where(counts(still))
     found = [*await reading.rows(done), *await reading.rows(waiting)]
-    return Answer([{**key, **_spread(asked, parts)} for key, parts in gathered(asked, found)])
+    return Answer([{**key, **_spread(asked, *_by_end(parts))} for key, parts in gathered(asked, found)])
 
 
 def _waits(facts: Facts, keys: list[Any], days: Any, *, over: bool) -> sa.Select[Any]:

@@ -3,7 +3,15 @@
 from services.projections.pipeline.model import LEDGERS, NAME
 from services.projections.quadrant import LedgerTables
 
-(
-    DEAL_INTERVALS, OUTCOMES, EXCLUSIONS, VISITS, MILESTONES, ACTIVITIES, CONTENTS, SLIPS, APPROVALS, OBJECTIONS,
-    TOUCHES,
-) = (LedgerTables(ledger, NAME) for ledger in LEDGERS)  # fmt: skip
+_OF = {ledger.name: LedgerTables(ledger, NAME) for ledger in LEDGERS}
+DEAL_INTERVALS = _OF["deal_interval"]
+OUTCOMES = _OF["outcome"]
+EXCLUSIONS = _OF["exclusion"]
+VISITS = _OF["visit"]
+MILESTONES = _OF["milestone"]
+ACTIVITIES = _OF["activity"]
+CONTENTS = _OF["content"]
+SLIPS = _OF["slip"]
+APPROVALS = _OF["approval"]
+OBJECTIONS = _OF["objection"]
+TOUCHES = _OF["touch"]

@@ -8,16 +8,21 @@ from services.projections.pipeline.dwell import APPROVAL_WAITING, DWELL
 from services.projections.pipeline.forecast import WEIGHTED_FORECAST
 from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
 from services.projections.pipeline.lead_funnel import LEAD_FUNNEL
+from services.projections.pipeline.loss_reasons import LOSS_REASONS
 from services.projections.pipeline.pipeline_flow import PIPELINE_FLOW
 from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
 from services.projections.pipeline.price_realisation import PRICE_REALISATION
 from services.projections.pipeline.response_times import HANDOVER, SPEED_TO_CONTACT
+from services.projections.pipeline.slip_audit import SLIP_AUDIT
 from services.projections.pipeline.snapshot import SNAPSHOT
 from services.projections.pipeline.source_roi import CAC, SOURCE_ROI
 from services.projections.pipeline.stage_conversion import STAGE_CONVERSION
+from services.projections.pipeline.stage_goals import STAGE_GOALS
+from services.projections.pipeline.stalled import STALLED
 from services.projections.pipeline.time_to_win import TIME_TO_WIN
 from services.projections.pipeline.velocity import VELOCITY
 from services.projections.pipeline.waterfall import PIPELINE_WATERFALL
+from services.projections.pipeline.win_loss_review import WIN_LOSS_REVIEW
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
@@ -31,6 +36,7 @@ METRICS: tuple[Metric, ...] = (
     DWELL,
     APPROVAL_WAITING,
     BOTTLENECK,
+    STALLED,
     CYCLE_LENGTH,
     DEAL_SIZE,
     PRICE_REALISATION,
@@ -44,4 +50,8 @@ METRICS: tuple[Metric, ...] = (
     PREDICTED_CLOSE,
     SOURCE_ROI,
     CAC,
+    WIN_LOSS_REVIEW,
+    LOSS_REASONS,
+    SLIP_AUDIT,
+    STAGE_GOALS,
 )

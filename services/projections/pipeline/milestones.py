@@ -1,6 +1,6 @@
 """milestone: when a lead first was what a company counts: listed, lead, mql, sql, opportunity, customer, and the like. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -25,7 +25,6 @@ LEDGER: Final = Ledger(
 )
 STEPS: Final = ("listed", "lead", "mql", "sql", "opportunity", "customer")
 """The steps of the funnel, in their order."""
-_DEFINED: Final = ("mql", "sql", "opportunity", "customer")
 _NOTHING = Decimal(0)
 
 
@@ -40,7 +39,7 @@ class Milestones:
 
     def __init__(self, ledger: int, pipelines: Pipelines) -> None:
         self._ledger = ledger
-        self._pipelines = pipelines
+        self._defined = {(each.name, each.version): _definitions(each) for each in pipelines.all()}
 
     def draw(self, moment: Moment, standing: tuple[Row, ...]) -> Drawn | None:
         before, after, at = moment.before, moment.after, moment.at
@@ -50,7 +49,7 @@ class Milestones:
         gone = self._gone(moment, reached)
         new = [
             self._row(after, name, when, at)
-            for name, when in self._reached(moment)
+            for name, when in self._reached(moment, reached)
             if name not in reached or name in gone
         ]
         final = [ending(reached[name], at) for name in gone if reached[name].starts < at]
@@ -80,7 +79,7 @@ class Milestones:
             gone.append("accepted")
         return gone
 
-    def _reached(self, moment: Moment) -> Iterator[tuple[str, datetime]]:
+    def _reached(self, moment: Moment, reached: Container[str | None]) -> Iterator[tuple[str, datetime]]:
         """What this event brings about, or has brought about already: (name, when)."""
         before, after, fact = moment.before, moment.after, moment.fact
         if after.listed_at is not None and before.listed_at is None:
@@ -88,8 +87,10 @@ class Milestones:
         if after.captured_at is not None:
             yield "lead", after.captured_at
             if after.standing not in ("void", "absorbed"):
-                pipeline = self._pipelines.of(after.pipeline, after.pipeline_version)
-                yield from ((name, fact.at) for name in _DEFINED if _happens(_definition(pipeline, name), moment))
+                for name, definition in self._defined.get((after.pipeline or "", after.pipeline_version or 0), ()):
+                    # a customer may be one again by the event that ends the first time
+                    if (name not in reached or name == "customer") and _happens(definition, moment):
+                        yield name, fact.at
         body = fact.body
         if isinstance(body, ActivityLogged):
             if body.direction == "out":
@@ -108,11 +109,14 @@ class Milestones:
         return Row(self._ledger, labels, _NOTHING, at, None, (lead.account_id, micros(when), since))
 
 
-def _definition(pipeline: Pipeline, name: str) -> Definition:
-    if name == "opportunity":
-        return pipeline.opportunity or pipeline.sql
-    found: Definition = getattr(pipeline, name)
-    return found
+def _definitions(pipeline: Pipeline) -> tuple[tuple[str, Definition], ...]:
+    """What a pipeline means by the company's words."""
+    return (
+        ("mql", pipeline.mql),
+        ("sql", pipeline.sql),
+        ("opportunity", pipeline.opportunity or pipeline.sql),
+        ("customer", pipeline.customer),
+    )
 
 
 def _happens(definition: Definition, moment: Moment) -> bool:

@@ -45,18 +45,19 @@ FOLD = 5
 
 def pipeline_fold(pipelines: Pipelines) -> LeadFold:
     """Each view makes the rows of its ledger; the numbers are those of `LEDGERS`."""
+    number = LEDGERS.index
     views = (
-        DealIntervals(0, pipelines),
-        Outcomes(1),
-        Exclusions(2),
-        Visits(3, pipelines),
-        Milestones(4, pipelines),
-        Activities(5),
-        Contents(6),
-        Slips(7, pipelines),
-        Waits(8, APPROVALS),
-        Waits(9, OBJECTIONS),
-        Touches(10),
+        DealIntervals(number(intervals.LEDGER), pipelines),
+        Outcomes(number(outcomes.LEDGER)),
+        Exclusions(number(exclusion.LEDGER)),
+        Visits(number(visits.LEDGER), pipelines),
+        Milestones(number(milestones.LEDGER), pipelines),
+        Activities(number(occurrences.ACTIVITY)),
+        Contents(number(occurrences.CONTENT)),
+        Slips(number(occurrences.SLIP), pipelines),
+        Waits(number(waits.APPROVAL), APPROVALS),
+        Waits(number(waits.OBJECTION), OBJECTIONS),
+        Touches(number(touches.LEDGER)),
     )
     return LeadFold(pipelines, views)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
 from services.projections.pipeline.left_out import counts
 from services.projections.query.beside import against, of_same_lead, periods_of
-from services.projections.query.facts import OF_LEADS, Facts, counted, gathered, money
+from services.projections.query.facts import OF_LEADS, Facts, counted, gathered, money, of_period
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
 from services.projections.query.parameters import choice
 
@@ -28,17 +28,22 @@ _TRAILING: Final = timedelta(days=90)
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     found = [*await reading.rows(_closes(asked, reading)), *await reading.rows(_deals(asked, reading))]
-    rows = []
-    for key, parts in gathered(asked, found):
-        if asked.rates is not None:
-            rows.append({**key, **_velocity(parts, asked.rates.currency)})
-            continue
-        currencies = sorted({part.currency for part in parts if part.currency is not None})
-        rows += [
-            {**key, **_velocity([part for part in parts if part.currency == currency], currency)}
-            for currency in currencies
-        ]
-    return Answer(rows)
+    groups = gathered(asked, found)
+    if not asked.group_by:  # a period in which nothing was open or closed has a row too: of nulls
+        told = {row.period for row in found}
+        groups += [(of_period(asked, index), []) for index in range(len(asked.periods)) if index not in told]
+        groups.sort(key=lambda group: str(group[0].get("from")))
+    return Answer([row for key, parts in groups for row in _by_currency(asked, key, parts)])
+
+
+def _by_currency(asked: Asked, key: Row, parts: list[Any]) -> list[Row]:
+    if asked.rates is not None:
+        return [{**key, **_velocity(parts, asked.rates.currency)}]
+    currencies = sorted({part.currency for part in parts if part.currency is not None})
+    return [
+        {**key, **_velocity([part for part in parts if part.currency == currency], currency)}
+        for currency in currencies or [None]
+    ]
 
 
 def _closes(asked: Asked, reading: Reading) -> sa.Select[Any]:
@@ -113,7 +118,7 @@ def _deals(asked: Asked, reading: Reading) -> sa.Select[Any]:
     ).where(*conditions, counts(facts))
 
 
-def _velocity(parts: list[Any], currency: str) -> Row:
+def _velocity(parts: list[Any], currency: str | None) -> Row:
     def total(name: str) -> Any:
         return sum((getattr(part, name) or 0 for part in parts), 0)
 
@@ -153,7 +158,7 @@ VELOCITY = Metric(
     ),
     formula="n x won / (won + lost) x mean close value / mean cycle days",
     columns={
-        "currency": "currency of the amounts",
+        "currency": "currency of the amounts; null where no deal has a value",
         "n": "deals",
         "win_rate": "numerator, denominator and value",
         "mean_value": "mean close value of won deals; null without any",

@@ -138,3 +138,10 @@ async def test_velocity_shows_what_it_is_made_of(figures: Projected) -> None:
     assert june["velocity"] == {"amount": "1.30", "currency": "EUR"}
     [worked] = await figures.rows("velocity", n="worked", currency="EUR", **MARCH)
     assert worked["n"] == 3
+
+
+async def test_velocity_of_nothing_is_null(figures: Projected) -> None:
+    before, march = await figures.rows("velocity", from_="2025-02-01", to="2025-04-01", interval="month")
+    for row in (before, march):
+        assert (row["n"], row["win_rate"]["value"], row["velocity"]) == (0, None, None)
+    assert (before["period"], before["currency"], march["period"]) == ("2025-02", None, "2025-03")

@@ -126,7 +126,7 @@ async def test_in_a_window_of_expected_close_deals_slip_and_are_pulled_in(projec
 async def test_what_was_known_then(projected: NewProjected) -> None:
     figures = await given(projected)
     rows = told(await figures.rows("pipeline_waterfall", known_at="2025-04-04", **APRIL))
-    assert rows["end"] == (10, "797.00")
+    assert rows["end"] == (10, "717.00")
     assert "won" not in rows
 
 
@@ -162,7 +162,7 @@ def _text(at: datetime) -> str:
     return at.isoformat()
 
 
-def _open(found: dict[Any, Any]) -> Counter[Any]:
+def _open(found: dict[Any, Any]) -> Any:
     """Currency -> amount, and "" -> leads."""
     sums: Any = Counter()
     for (_, _, outcome, currency), counted in found.items():
@@ -174,7 +174,7 @@ def _open(found: dict[Any, Any]) -> Counter[Any]:
     return standing
 
 
-def _sums(rows: list[dict[str, Any]], *categories: str) -> Counter[Any]:
+def _sums(rows: list[dict[str, Any]], *categories: str) -> Any:
     sums: Any = Counter()
     for row in rows:
         if row["category"] in categories:
