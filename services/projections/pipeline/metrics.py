@@ -3,8 +3,10 @@
 from services.projections.pipeline.forecast import WEIGHTED_FORECAST
 from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
 from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
+from services.projections.pipeline.scorecard import LEADERBOARD, OWNER_SCORECARD
 from services.projections.pipeline.snapshot import SNAPSHOT
 from services.projections.pipeline.source_roi import CAC, SOURCE_ROI
+from services.projections.pipeline.target import TARGET
 from services.projections.pipeline.win_rate import WIN_RATE
 from services.projections.query.metric import Metric
 
@@ -12,4 +14,6 @@ _FORECASTS: tuple[Metric, ...] = (WEIGHTED_FORECAST, FORECAST_ACCURACY, PREDICTE
 
 _CAMPAIGNS: tuple[Metric, ...] = (SOURCE_ROI, CAC)
 
-METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS, *_CAMPAIGNS)
+_PEOPLE: tuple[Metric, ...] = (TARGET, OWNER_SCORECARD, LEADERBOARD)
+
+METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS, *_CAMPAIGNS, *_PEOPLE)
