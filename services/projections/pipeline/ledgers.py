@@ -3,4 +3,4 @@
 from services.projections.pipeline.model import LEDGERS, NAME
 from services.projections.quadrant import LedgerTables
 
-DEAL_INTERVALS, OUTCOMES, TOUCHES = (LedgerTables(ledger, NAME) for ledger in LEDGERS)
+DEAL_INTERVALS, OUTCOMES, TOUCHES, QUALITY = (LedgerTables(ledger, NAME) for ledger in LEDGERS)

@@ -1,5 +1,6 @@
 """The metrics of the read model `pipeline`, in the order in which they are listed."""
 
+from services.projections.pipeline.data_quality import DATA_QUALITY
 from services.projections.pipeline.forecast import WEIGHTED_FORECAST
 from services.projections.pipeline.forecast_accuracy import FORECAST_ACCURACY
 from services.projections.pipeline.predicted_close import PREDICTED_CLOSE
@@ -16,4 +17,6 @@ _CAMPAIGNS: tuple[Metric, ...] = (SOURCE_ROI, CAC)
 
 _PEOPLE: tuple[Metric, ...] = (TARGET, OWNER_SCORECARD, LEADERBOARD)
 
-METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS, *_CAMPAIGNS, *_PEOPLE)
+_DATA: tuple[Metric, ...] = (DATA_QUALITY,)
+
+METRICS: tuple[Metric, ...] = (SNAPSHOT, WIN_RATE, *_FORECASTS, *_CAMPAIGNS, *_PEOPLE, *_DATA)
