@@ -16,6 +16,8 @@ from services.kernel.routes import routes_of
 from services.lifecycle.api import lifecycle
 from services.projections.api import router
 from services.projections.models import MODELS
+from services.projections.query.metric import Deployment
+from tests.unit.projections.histories import PIPELINES
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
@@ -83,7 +85,8 @@ def test_every_route_declares_a_scope_or_that_it_is_public() -> None:
     declared = [route.path for route in routes_of(doors.app) if isinstance(route, APIRoute)]
     assert {"/v1/leads", "/v1/log/{partition}", "/schemas/{type}/{version}"} <= set(declared)
     queries = FastAPI()
-    queries.include_router(router(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing"), "UTC"))
+    nowhere = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing")
+    queries.include_router(router(nowhere, Deployment(PIPELINES, {}, "UTC")))
     assert undeclared_routes(queries) == []
 
 
