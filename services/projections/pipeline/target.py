@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.projections.days import start_of_date
-from services.projections.pipeline.attainment import FIGURES, Attained, Figure
+from services.projections.pipeline.attainment import FIGURES, Attained, Counts, Figure
 from services.projections.pipeline.forecast import Part, open_deals, today_of
 from services.projections.pipeline.stage_history import Chance
 from services.projections.query.facts import Facts, money
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
 from services.projections.query.parameters import choice
 from services.projections.query.periods import Periods
+from services.projections.query.rates import Rates
 from services.projections.reference.ledgers import TARGETS
 from services.projections.reference.reading import rates_to
 
@@ -33,13 +34,63 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         query = query.where(row.subject > asked.after)
     found = await reading.rows(query.order_by(row.subject).limit(asked.limit + 1))
     page = found[: asked.limit]
-    rates: dict[str, Any] = {}
-    rows = [await _row(asked, reading, target, rates) for target in page]
+    known = _Known(asked, reading)
+    rows = [await _row(known, target) for target in page]
     return Answer(rows, next_after=page[-1].subject if len(found) > asked.limit else None)
 
 
-async def _row(asked: Asked, reading: Reading, target: Any, rates: dict[str, Any]) -> Row:
-    start, end = (start_of_date(day, asked.zone) for day in (target.first_day, target.end_day))
+class _Known:
+    """What was read already: targets of one kind and period differ in whose they are alone, and are counted together."""
+
+    def __init__(self, asked: Asked, reading: Reading) -> None:
+        self.asked, self._reading = asked, reading
+        self._rates: dict[str, Rates] = {}
+        self._counts: dict[Any, dict[str | None, Counts]] = {}
+        self._open: dict[Any, dict[str | None, tuple[Part, Part]]] = {}
+
+    async def own(self, target: Any, *, is_money: bool) -> Asked:
+        """The question of one target's period, grouped by the kind of its scope."""
+        edges = tuple(start_of_date(day, self.asked.zone) for day in (target.first_day, target.end_day))
+        if is_money and target.currency not in self._rates:
+            known_at = self.asked.known_at
+            self._rates[target.currency] = await rates_to(self._reading.connection, target.currency, known_at)
+        return self.asked._replace(
+            periods=Periods(edges, ("",)),
+            filters={},
+            group_by=() if target.scope == "all" else (target.scope,),
+            rates=self._rates[target.currency] if is_money else None,
+        )
+
+    async def counts(self, target: Any, figure: Figure, own: Asked) -> Counts:
+        key = (figure.by_scope, target.scope, target.first_day, target.end_day, target.stage, target.currency)
+        if key not in self._counts:
+            at_stage = own if target.stage is None else own._replace(filters={"from_stage": target.stage})
+            self._counts[key] = await figure.by_scope(at_stage, self._reading)
+        return self._counts[key].get(_scope_id(target), Counts())
+
+    async def open(self, target: Any, own: Asked) -> tuple[Part, Part]:
+        """(committed, all) open deals whose expected close lies in the rest of the period; omitted ones count nowhere."""
+        key = (target.scope, target.first_day, target.end_day, target.currency, own.rates is None)
+        if key not in self._open:
+            found = self._open[key] = {}
+            for deals in await self._reading.rows(open_deals(own, self._reading)):
+                if deals.bucket != 0 or deals.category == "omitted":
+                    continue
+                scope = deals[1] if own.group_by else None
+                commit, every = found.setdefault(scope, (Part(own), Part(own)))
+                every.add(deals, _NO_CHANCE)
+                if deals.category == "commit":
+                    commit.add(deals, _NO_CHANCE)
+        return self._open[key].get(_scope_id(target), (Part(own), Part(own)))
+
+
+def _scope_id(target: Any) -> str | None:
+    scope_id: str | None = None if target.scope == "all" else target.scope_id
+    return scope_id
+
+
+async def _row(known: _Known, target: Any) -> Row:
+    asked = known.asked
     told: Row = {
         "target": target.subject.removeprefix("target/"),
         **{name: getattr(target, name) for name in ("scope", "scope_id", "metric", "stage", "activity_kind")},
@@ -52,19 +103,14 @@ async def _row(asked: Asked, reading: Reading, target: Any, rates: dict[str, Any
     if figure is None or why_not is not None:
         nothing = dict.fromkeys(("attained", "attainment", "elapsed_share", "pace"))
         return told | nothing | _NO_FORECAST | {"unpriced_n": 0, "why_not": why_not}
-    if figure.money and target.currency not in rates:
-        rates[target.currency] = await rates_to(reading.connection, target.currency, asked.known_at)
-    filters = {} if target.scope == "all" else {target.scope: target.scope_id}
-    own = asked._replace(
-        periods=Periods((start, end), ("",)), filters=filters, group_by=(), rates=rates[target.currency] if figure.money else None
-    )  # fmt: skip
-    at_stage = own if target.stage is None else own._replace(filters={**filters, "from_stage": target.stage})
-    attained = await figure.of(at_stage, reading)
+    own = await known.own(target, is_money=figure.money)
+    start, end = own.periods.start, own.periods.end
+    attained = figure.of(await known.counts(target, figure, own))
     share = ratio(attained.amount, target.amount) if attained.amount is not None else None
     elapsed = min(max((asked.as_of - start) / (end - start), 0.0), 1.0)
     forecast = _NO_FORECAST
     if figure.of_wins and target.stage is None:
-        forecast = await _with_forecast(own, reading, target, figure, attained)
+        forecast = _with_forecast(target, figure, attained, *await known.open(target, own))
     return told | {
         "attained": None if attained.amount is None else _shown(attained.amount, target.currency if figure.money else None),
         "attainment": share,
@@ -89,15 +135,8 @@ def _why_not(target: Any, figure: Figure | None) -> str | None:
     return None
 
 
-async def _with_forecast(asked: Asked, reading: Reading, target: Any, figure: Figure, attained: Attained) -> Row:
+def _with_forecast(target: Any, figure: Figure, attained: Attained, commit: Part, all_open: Part) -> Row:
     """Commit and coverage, from the open deals whose expected close lies in the rest of the target's period."""
-    commit, all_open = Part(asked), Part(asked)
-    for deals in await reading.rows(open_deals(asked, reading)):
-        if deals.bucket != 0 or deals.category == "omitted":
-            continue
-        all_open.add(deals, _NO_CHANCE)
-        if deals.category == "commit":
-            commit.add(deals, _NO_CHANCE)
 
     def sized(part: Part) -> Decimal:
         return part.value.of(target.currency) if figure.money else Decimal(part.n)
