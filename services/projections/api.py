@@ -23,13 +23,16 @@ from services.projections.query import texts
 from services.projections.query.forms import CSV, FORMS, NDJSON, in_form
 from services.projections.query.metric import Answer, Asked, Deployment, Metric, Reading, Row
 from services.projections.query.question import Question, parameters_of, signature_of
-from services.projections.readings import Freshness, parked_leads, reading_engine, snapshot_of, wait_for
+from services.projections.readings import Freshness, parked_leads, parked_streams, reading_engine, snapshot_of, wait_for
 from services.projections.reference.facts import NAME as REFERENCE
 from services.projections.reference.reading import rates_to
 from services.projections.settings import Settings
 
 MOST_ROWS = 50_000
 """Of one answer; more is a question that was not meant."""
+
+MOST_PARKED = 100
+"""Streams that wait for an operator are named one by one up to here."""
 
 
 class ParameterAnswer(BaseModel):
@@ -173,8 +176,9 @@ async def answered(question: Question, engine: AsyncEngine, deployment: Deployme
         known_at, notes = texts.known(question.known_at, fresh)
         rates = None if question.currency is None else await rates_to(connection, question.currency, known_at)
         asked = question.asked(fresh, known_at, rates)
-        found = await metric.answer(asked, Reading(connection, fresh, deployment))
         parked = await parked_leads(connection, *models)
+        waiting = await parked_streams(connection, MOST_PARKED, *models) if parked else []
+        found = await metric.answer(asked, Reading(connection, fresh, deployment, waiting))
     if len(found.rows) > MOST_ROWS:
         raise RangeTooWide(f"The answer has more than {MOST_ROWS} rows: group by less, or filter.")
     notes += found.notes

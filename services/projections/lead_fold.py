@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from schemas.corrections import is_correction
 from schemas.lead import UNKNOWN_LEAD, Fact, Lead, evolve
 from schemas.pipelines import Pipelines
 from services.projections.lead_readings import LeadReader
-from services.projections.ledger import Row, Rows
+from services.projections.ledger import Order, Reading, Row, Rows
 
 
 class Moment(NamedTuple):
@@ -27,7 +28,9 @@ Drawn = tuple[tuple[Row, ...], tuple[Row, ...]]
 class View(Protocol):
     """One kind of facts of a lead, as rows of one or more ledgers. Pure and total.
 
-    What it must remember from event to event it reads off the lead, or off the rows that it left standing.
+    What it must remember from event to event it reads off the lead, or off the rows that it left standing. One with
+    `tells_corrections` is also given each EventCorrected and EventRetracted, with the lead as it stands: to all others it is as if
+    the error had never been.
     """
 
     def draw(self, moment: Moment, standing: tuple[Row, ...]) -> Drawn | None:
@@ -50,31 +53,42 @@ class LeadFold:
     def __init__(self, pipelines: Pipelines, views: Sequence[View], ignores: frozenset[str] = frozenset()) -> None:
         self._pipelines = pipelines
         self._views = tuple(views)
+        self._of_facts = tuple(enumerate(self._views))
+        self._of_corrections = tuple(each for each in self._of_facts if getattr(each[1], "tells_corrections", False))
         self.ignores = ignores
-        reader = LeadReader()
-        self.read = reader.read
-        self.recall = reader.recall
-        self.counting = reader.counting
+        self._reader = LeadReader()
+        self.read = self._reader.read
+        self.recall = self._reader.recall
+
+    def counting(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings as they count, sorted; the corrections stay where they stand, for the views that tell of them."""
+        told = [reading for reading in readings if reading.corrects]
+        return sorted([*self._reader.counting(readings), *told], key=_order)
 
     def start(self) -> LeadState:
         return LeadState(UNKNOWN_LEAD, ((),) * len(self._views))
 
     def step(self, state: LeadState, item: Any) -> tuple[LeadState, Rows | None]:
         fact: Fact = item
+        if is_correction(fact.body):  # what it changes is changed already, and it says nothing of the lead itself
+            return self._drawn(state, Moment(state.lead, state.lead, fact, fact.key[0]), self._of_corrections)
         lead = evolve(state.lead, fact, self._pipelines)
-        moment = Moment(state.lead, lead, fact, fact.key[0])
+        return self._drawn(state, Moment(state.lead, lead, fact, fact.key[0]), self._of_facts)
+
+    @staticmethod
+    def _drawn(state: LeadState, moment: Moment, views: Sequence[tuple[int, View]]) -> tuple[LeadState, Rows | None]:
         final: tuple[Row, ...] = ()
         standing = list(state.standing)
         changed = False
-        for index, view in enumerate(self._views):
+        for index, view in views:
             drawn = view.draw(moment, standing[index])
             if drawn is not None:
                 changed = True
                 final += drawn[0]
                 standing[index] = drawn[1]
         if not changed:
-            return LeadState(lead, state.standing), None
-        return LeadState(lead, tuple(standing)), Rows(final, tuple(row for rows in standing for row in rows))
+            return LeadState(moment.after, state.standing), None
+        return LeadState(moment.after, tuple(standing)), Rows(final, tuple(row for rows in standing for row in rows))
 
 
 def turned(before: Sequence[Row], after: Sequence[Row], at: int) -> Drawn | None:
@@ -106,3 +120,7 @@ def turned(before: Sequence[Row], after: Sequence[Row], at: int) -> Drawn | None
 def ending(row: Row, at: int | None) -> Row:
     """The same row with another end."""
     return Row(row.ledger, row.labels, row.amount, row.starts, at, row.attributes)
+
+
+def _order(reading: Reading) -> Order:
+    return reading.order

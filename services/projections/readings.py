@@ -28,6 +28,12 @@ _PARKED = sa.text(
     "SELECT count(DISTINCT p.stream) FROM read_model AS m JOIN parked AS p ON p.model = m.name AND p.generation = m.live_generation "
     "WHERE m.name = ANY(:models)"
 )
+_PARKED_STREAMS = sa.text(
+    "SELECT model, stream, position, cause, parked_at FROM ("
+    "SELECT DISTINCT ON (p.model, p.stream) p.model, p.stream, p.position, p.cause, p.parked_at "
+    "FROM read_model AS m JOIN parked AS p ON p.model = m.name AND p.generation = m.live_generation "
+    "WHERE m.name = ANY(:models) ORDER BY p.model, p.stream, p.position) AS first ORDER BY parked_at, model, stream LIMIT :limit"
+)
 _POSITION = sa.text(
     "SELECT min(c.position) FROM read_model AS m JOIN checkpoint AS c ON c.model = m.name AND c.generation = m.live_generation "
     "WHERE m.name = ANY(:models) AND c.partition = CAST(:partition AS integer)"
@@ -120,6 +126,22 @@ async def snapshot_of(engine: AsyncEngine, *models: str) -> AsyncIterator[tuple[
 async def parked_leads(connection: AsyncConnection, *models: str) -> int:
     """How many streams wait for an operator, because one of their events could not be applied to a live generation."""
     return int((await connection.execute(_PARKED, {"models": list(models)})).scalar_one())
+
+
+class Parked(NamedTuple):
+    """A stream that waits for an operator, from an event on that could not be applied."""
+
+    model: str
+    stream: str
+    position: int
+    cause: str
+    since: datetime
+
+
+async def parked_streams(connection: AsyncConnection, limit: int, *models: str) -> list[Parked]:
+    """Streams that wait for an operator, those that have waited longest first; at most `limit`."""
+    found = await connection.execute(_PARKED_STREAMS, {"models": list(models), "limit": limit})
+    return [Parked(*row) for row in found]
 
 
 async def wait_for(

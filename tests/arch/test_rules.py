@@ -17,6 +17,7 @@ from services.lifecycle.api import lifecycle
 from services.projections.api import router
 from services.projections.models import MODELS
 from services.projections.query.metric import Deployment
+from tests.unit.projections.histories import PIPELINES
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "base", "misc"}
@@ -85,7 +86,7 @@ def test_every_route_declares_a_scope_or_that_it_is_public() -> None:
     assert {"/v1/leads", "/v1/log/{partition}", "/schemas/{type}/{version}"} <= set(declared)
     queries = FastAPI()
     nowhere = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1/nothing")
-    queries.include_router(router(nowhere, Deployment(None, {}, "UTC")))
+    queries.include_router(router(nowhere, Deployment(PIPELINES, {}, "UTC")))
     assert undeclared_routes(queries) == []
 
 

@@ -10,6 +10,7 @@ from services.projections.pipeline import (
     milestones,
     occurrences,
     outcomes,
+    quality,
     touches,
     visits,
     waits,
@@ -19,6 +20,7 @@ from services.projections.pipeline.intervals import DealIntervals
 from services.projections.pipeline.milestones import Milestones
 from services.projections.pipeline.occurrences import Activities, Contents, Slips
 from services.projections.pipeline.outcomes import Outcomes
+from services.projections.pipeline.quality import Quality
 from services.projections.pipeline.touches import Touches
 from services.projections.pipeline.visits import Visits
 from services.projections.pipeline.waits import APPROVALS, OBJECTIONS, Waits
@@ -38,8 +40,9 @@ LEDGERS: Final[tuple[Ledger, ...]] = (
     waits.APPROVAL,
     waits.OBJECTION,
     touches.LEDGER,
+    quality.LEDGER,
 )
-FOLD = 5
+FOLD = 6
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
 
 
@@ -58,6 +61,7 @@ def pipeline_fold(pipelines: Pipelines) -> LeadFold:
         Waits(number(waits.APPROVAL), APPROVALS),
         Waits(number(waits.OBJECTION), OBJECTIONS),
         Touches(number(touches.LEDGER)),
+        Quality(number(quality.LEDGER)),
     )
     return LeadFold(pipelines, views)
 

@@ -219,7 +219,7 @@ class Facts:
         if rates is None:
             return sa.type_coerce(amount, sa.Numeric)
         own = self.label.currency if currency is None else currency
-        fx = next((fx for known_at, known_in, fx in self._fx if known_at is at and known_in is own), None)
+        fx = next((fx for day_of, known_in, fx in self._fx if day_of is at and known_in is own), None)
         if fx is None:
             fx = rates.table(f"fx_{len(self._fx)}")
             self._joined = self._joined.outerjoin(fx, sa.and_(fx.c.currency == own, fx.c.bucket == rates.bucket(at)))

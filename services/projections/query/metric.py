@@ -1,6 +1,6 @@
 """What a metric is: its definition in words and as a formula, what its users may choose, and how it is answered."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.projections.query.parameters import Parameter
 from services.projections.query.periods import Periods
 from services.projections.query.rates import Rates
-from services.projections.readings import Freshness
+from services.projections.readings import Freshness, Parked
 
 Row = dict[str, Any]
 
@@ -45,6 +45,8 @@ class Reading(NamedTuple):
     connection: AsyncConnection
     fresh: Freshness
     settings: "Deployment"
+    parked: Sequence[Parked] = ()
+    """The streams that wait for an operator, a good many of them at most: their later events are not counted."""
 
     async def rows(self, query: sa.Select[Any] | sa.CompoundSelect[Any]) -> list[Any]:
         return list((await self.connection.execute(query)).all())

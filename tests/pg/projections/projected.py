@@ -89,6 +89,10 @@ class Projected:
 
     async def answer(self, metric: str, now: datetime = FAR, /, **texts: str) -> dict[str, Any]:
         """What the metric answers to a query with these parameters (`from_` stands for `from`): rows and what else it says."""
+        return await self.page(metric, None, now, **texts)
+
+    async def page(self, metric: str, after: Any, now: datetime = FAR, /, **texts: str) -> dict[str, Any]:
+        """The same, from where a list goes on after `after`."""
         given: dict[str, str | None] = {name.rstrip("_"): text for name, text in texts.items()}
         question = Question(METRICS[metric], given, ZONE)
         async with self.engine.connect() as plain:
@@ -96,7 +100,7 @@ class Projected:
             fresh = Freshness({}, FAR, now, ZONE)
             known_at = question.known_at
             rates = None if question.currency is None else await rates_to(connection, question.currency, known_at)
-            asked = question.asked(fresh, known_at, rates)
+            asked = question.asked(fresh, known_at, rates)._replace(after=after)
             found = await METRICS[metric].answer(asked, self._reading(connection, fresh))
         return {"rows": found.rows, "notes": found.notes, "next_after": found.next_after, **found.more}
 

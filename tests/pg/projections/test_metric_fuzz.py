@@ -11,7 +11,7 @@ from services.projections.query.metric import Metric
 from services.projections.query.question import parameters_of
 from tests.pg.projections.test_pipeline_query import Service, service  # noqa: F401
 
-QUESTIONS = 80
+QUESTIONS = 50
 NASTY = (
     "", " ", "\x00", "a\x00b", "'; DROP TABLE outcome; --", "%", "\\", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
     "9" * 400, "-1", "1e309", "NaN", "null", "true", "2025-03-01", "2025-03-02T00:00:00Z", "1900-01-01", "2199-12-31",
