@@ -184,7 +184,7 @@ def in_order(groups: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def every_period(asked: Asked, rows: Sequence[Any]) -> list[tuple[int, tuple[Any, ...], Any]]:
     """(period, group, row or None): each row by its first column, the period, and the group that follows it; every group has a
-    row in every period, and without group_by there is always one."""
+    row in every period, where there is any."""
     found = {(row[0], tuple(row[1 : 1 + len(asked.group_by)])): row for row in rows}
-    groups = in_order(list({group for _, group in found})) if asked.group_by else [()]
+    groups = in_order(list({group for _, group in found})) if asked.group_by else [()] if found else []
     return [(period, group, found.get((period, group))) for period in range(len(asked.periods)) for group in groups]

@@ -29,13 +29,13 @@ def happened(facts: Facts) -> list[sa.ColumnElement[bool]]:
 
 
 def every_period(asked: Asked, rows: Sequence[Any]) -> list[tuple[Row, list[Any]]]:
-    """Rows of a statement by the period and the dimensions: what the answer says of each, and its rows; without group_by every
-    period is there, with it every group in every period."""
+    """Rows of a statement by the period and the dimensions: what the answer says of each, and its rows; every group
+    stands in every period, where there is anything at all."""
     width = 1 + len(asked.group_by)
     parts: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
         parts.setdefault(tuple(row[:width]), []).append(row)
-    groups: list[tuple[Any, ...]] = list({key[1:] for key in parts}) if asked.group_by else [()]
+    groups: list[tuple[Any, ...]] = list({key[1:] for key in parts}) if asked.group_by else [()] if parts else []
     groups.sort(key=lambda group: [(each is None, each or "") for each in group])
     return [
         (
