@@ -14,24 +14,35 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
     at, days = asked.as_of, asked.options["days"]
     known_then = at if asked.known_at is None else min(at, asked.known_at)
     found = await risk(asked._replace(known_at=known_then), reading)
+    keys = accounts.keys(asked, found.active)
     rows = await reading.rows(
-        sa.select(found.active.c.unit, found.reasons.c.reason).select_from(
+        sa.select(*keys, found.active.c.unit, found.reasons.c.reason).select_from(
             found.active.outerjoin(found.reasons, found.active.c.unit == found.reasons.c.unit)
         )
     )
-    active = {row.unit for row in rows}
-    flagged: dict[str, set[str]] = {"any": {row.unit for row in rows if row.reason is not None}}
-    for reason in REASONS:
-        flagged[reason] = {row.unit for row in rows if row.reason == reason}
+    groups: dict[tuple[str | None, ...], list[tuple[str, str | None]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[:-2]), []).append((row.unit, row.reason))
     until = at + timedelta(days=days)
     later = asked._replace(as_of=until, group_by=(), filters={})
     spells = accounts.spells(later, accounts.pieces(later, reading)).c
     ended = await reading.rows(sa.select(spells.unit).distinct().where(spells.ends >= at, spells.ends < until))
-    left = active & {row.unit for row in ended}
+    left = {row.unit for row in ended}
     notes = () if until <= asked.now else (f"The {days} days are not over: who leaves later is not counted yet.",)
-    return Answer(
-        [_row(reason, units, active, left) for reason, units in flagged.items()] if active else [], notes=notes
-    )
+    shown = [
+        {**dict(zip(asked.group_by, group, strict=True)), **row}
+        for group in accounts.in_order(list(groups))
+        for row in _rows(groups[group], left)
+    ]
+    return Answer(shown, notes=notes)
+
+
+def _rows(found: list[tuple[str, str | None]], left: set[str]) -> list[Row]:
+    active = {unit for unit, _ in found}
+    flagged = {"any": {unit for unit, reason in found if reason is not None}}
+    for each in REASONS:
+        flagged[each] = {unit for unit, reason in found if reason == each}
+    return [_row(reason, units, active, left & active) for reason, units in flagged.items()]
 
 
 def _row(reason: str, flagged: set[str], active: set[str], left: set[str]) -> Row:

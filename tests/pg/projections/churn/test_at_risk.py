@@ -71,3 +71,5 @@ async def test_the_list_against_who_left(projected: NewProjected) -> None:
     assert (rows["any"]["base_rate"]["value"], rows["any"]["lift"]) == (2 / 6, 0.75)
     assert rows["low_nps"]["lift"] == 3.0
     assert rows["segment"]["precision"]["value"] is None
+    grouped = await figures.rows("at_risk_backtest", as_of="2025-04-30", zone="UTC", group_by="account")
+    assert [row["account"] for row in grouped if row["reason"] == "any" and row["recall"]["value"] == 1.0] == ["a-3"]
