@@ -53,7 +53,7 @@ def by(name: str) -> str:
 
 
 def pieces(asked: Asked, reading: Reading) -> sa.CTE:
-    """Rows (unit, subject, contract_id, number, begins, ends, mrr, currency, active, spell_from, term_end, requested_at, end_reason,
+    """Rows (unit, subject, contract_id, number, begins, ends, mrr, currency, active, spell_from, term_end, requested_at, product, end_reason,
     reason, voluntary, island, by_<dimension> …).
 
     One per stretch of a contract that counts at as_of; `ends` is FOREVER where that is not over by as_of. `island` numbers the
@@ -79,7 +79,7 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
         unit.label("unit"), row.subject, row.contract_id, row.number, row.business_from.label("begins"),
         sa.case((ends < asked.as_of, ends), else_=FOREVER).label("ends"),
         row.amount.label("mrr"), label.currency, _active(asked, facts).label("active"), row.spell_from,
-        row.term_end, row.requested_at, label.end_reason, label.reason, label.voluntary, *dimensions,
+        row.term_end, row.requested_at, label.product, label.end_reason, label.reason, label.voluntary, *dimensions,
         unfiltered=True,
     ).where(*counts).cte("stretches")  # fmt: skip
     return _of_first(_islands(found, 0, "joined"), wanted(asked), "pieces")

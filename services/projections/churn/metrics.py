@@ -17,10 +17,11 @@ from services.projections.churn.risk_backtest import AT_RISK_BACKTEST
 from services.projections.churn.surveys import CSAT, NPS, SURVEY_RESPONSE
 from services.projections.churn.survival import SURVIVAL
 from services.projections.churn.upgrade_capture import UPGRADE_CAPTURE
+from services.projections.churn.white_space import WHITE_SPACE
 from services.projections.query.metric import Metric
 
 METRICS: tuple[Metric, ...] = (
     ACTIVE_CUSTOMERS, MRR_MOVEMENTS, LOGO_CHURN, REVENUE_RETENTION, EXPANSION_RATE, COHORTS, SURVIVAL, CHURN_REASONS,
     UPGRADE_CAPTURE, RENEWAL_CALENDAR, REPURCHASE, REFERRAL_YIELD, NPS, CSAT, SURVEY_RESPONSE, QUERY_RESPONSE, CASH, AT_RISK,
-    AT_RISK_BACKTEST,
+    AT_RISK_BACKTEST, WHITE_SPACE,
 )  # fmt: skip
