@@ -53,7 +53,8 @@ def by(name: str) -> str:
 
 
 def pieces(asked: Asked, reading: Reading) -> sa.CTE:
-    """Rows (unit, subject, contract_id, number, begins, ends, mrr, currency, active, spell_from, island, by_<dimension> …).
+    """Rows (unit, subject, contract_id, number, begins, ends, mrr, currency, active, spell_from, term_end, requested_at, product, end_reason,
+    reason, voluntary, island, by_<dimension> …).
 
     One per stretch of a contract that counts at as_of; `ends` is FOREVER where that is not over by as_of. `island` numbers the
     spells of the unit: stretches without a gap between them, of whatever kind, so that the dimensions are one for each.
@@ -81,7 +82,8 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
     found = facts.select(
         unit.label("unit"), row.subject, row.contract_id, row.number, row.business_from.label("begins"),
         sa.case((ends < asked.as_of, ends), else_=FOREVER).label("ends"),
-        row.amount.label("mrr"), label.currency, _active(asked, facts).label("active"), row.spell_from, *dimensions,
+        row.amount.label("mrr"), label.currency, _active(asked, facts).label("active"), row.spell_from,
+        row.term_end, row.requested_at, label.product, label.end_reason, label.reason, label.voluntary, *dimensions,
         unfiltered=True,
     ).where(*counts).cte("stretches")  # fmt: skip
     return _of_first(_islands(found, 0, "joined"), wanted(asked), "pieces")
@@ -186,7 +188,7 @@ def in_order(groups: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def every_period(asked: Asked, rows: Sequence[Any]) -> list[tuple[int, tuple[Any, ...], Any]]:
     """(period, group, row or None): each row by its first column, the period, and the group that follows it; every group has a
-    row in every period, and without group_by there is always one."""
+    row in every period, where there is any."""
     found = {(row[0], tuple(row[1 : 1 + len(asked.group_by)])): row for row in rows}
-    groups = in_order(list({group for _, group in found})) if asked.group_by else [()]
+    groups = in_order(list({group for _, group in found})) if asked.group_by else [()] if found else []
     return [(period, group, found.get((period, group))) for period in range(len(asked.periods)) for group in groups]

@@ -2,7 +2,7 @@
 
 A lead belongs to the account that it names last. One that names none is an account of its own, `lead/<id>`, and so are the later
 cycles that grew out of it: the way back over `origin` ends at the first lead that names an account, or that grew out of none.
-An earlier lead that has no origin itself is not asked for its account: only what grew out of something is in the ledger `link`.
+A first lead that was never won, or whose win does not hold, is not asked for its account: it has no row here.
 """
 
 from typing import Any, Final
@@ -37,15 +37,18 @@ def homes(asked: Asked, name: str = "homes") -> sa.CTE:
         .cte(f"{name}_won_leads")
     )
     chains = _chains(asked, latest, name)
+    first = latest.alias(f"{name}_first_leads")
     lead, end = latest.c, chains.c
-    account = sa.func.coalesce(lead.account, end.account)
+    account = sa.func.coalesce(lead.account, end.account, first.c.account)
     home = sa.case(
         (account.is_not(None), sa.literal("account/") + account),
         else_=sa.literal("lead/") + sa.func.coalesce(end.home, lead.subject),
     )
     return sa.select(
         lead.partition, lead.subject, account.label("account"), home.label("home"), lead.won_at, lead.customer_at
-    ).select_from(latest.outerjoin(chains, end.lead == lead.subject)).cte(name)  # fmt: skip
+    ).select_from(
+        latest.outerjoin(chains, end.lead == lead.subject).outerjoin(first, first.c.subject == end.home)
+    ).cte(name)  # fmt: skip
 
 
 def _chains(asked: Asked, leads: sa.CTE, name: str) -> sa.Subquery:

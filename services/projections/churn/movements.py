@@ -148,8 +148,6 @@ def _rows(
     asked: Asked, sums: Sequence[Any], moved: Sequence[Any], booked: dict[tuple[int, _Group], dict[str, Decimal]] | None
 ) -> list[Row]:
     changes: defaultdict[_Group, defaultdict[int, dict[str, Decimal]]] = defaultdict(lambda: defaultdict(dict))
-    if not asked.group_by:
-        changes[()][0] = {}
     for row in sums:
         period, *group, currency, change = row
         changes[tuple(group)][period][currency] = change

@@ -23,7 +23,7 @@ def _ages(text: str) -> tuple[int, ...]:
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     rows = await reading.rows(_observed(asked, accounts.spells(asked, accounts.pieces(asked, reading))))
     width = len(asked.group_by)
-    groups: dict[tuple[Any, ...], list[Any]] = {} if asked.group_by else {(): []}
+    groups: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
         groups.setdefault(tuple(row[:width]), []).append(row)
     found = []

@@ -52,6 +52,21 @@ async def test_a_later_cycle_belongs_to_the_customer_that_it_grew_out_of(project
     assert row["n"] == 1
 
 
+async def test_a_cycle_that_names_no_account_has_that_of_the_lead_it_grew_out_of(projected: NewProjected) -> None:
+    log = Log()
+    captured(log, "L-1", "2025-01-01T10:00Z", account_id="acme")
+    won(log, "L-1", "2025-01-02T10:00Z", ("C-1", eur("1")))
+    captured(log, "L-2", "2025-02-01T10:00Z", origin={"lead_id": "L-1", "kind": "upgrade"})
+    won(log, "L-2", "2025-03-02T10:00Z", ("C-2", eur("1")))
+    log.post("L-2", "AccountChanged", "2025-06-01T10:00Z", "2025-06-01T10:00Z", account_id="globex")
+    figures = await projected("churn", "reference")
+    await figures.deliver(log.events)
+    rows = await figures.rows("active_customers", as_of="2025-04-01", group_by="account")
+    assert [(row["account"], row["n"]) for row in rows] == [("acme", 1)]
+    rows = await figures.rows("active_customers", as_of="2025-07-01", group_by="account")
+    assert [(row["account"], row["n"]) for row in rows] == [("acme", 1), ("globex", 1)]
+
+
 async def test_without_what_brings_nothing_and_by_what_was_asked_for(projected: NewProjected) -> None:
     log = Log()
     captured(log, "L-1", "2025-01-01T10:00Z", account_id="acme")

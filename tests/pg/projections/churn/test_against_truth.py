@@ -88,6 +88,31 @@ async def test_survival(figures: Projected, company: Company, unit: str) -> None
             assert each["survival"] == pytest.approx(planned["survival_at_days"][str(each["age_days"])])
 
 
+async def test_answers_of_customers(figures: Projected, company: Company) -> None:
+    quarters = {**whole(company), "interval": "quarter"}
+    for latest, name in (("true", "latest"), ("false", "all")):
+        rows = await figures.rows("nps", **quarters, latest=latest)
+        found = {
+            row["period"]: {"n": row["n"], "promoters": row["promoters"], "detractors": row["detractors"], "nps": pytest.approx(row["value"])}
+            for row in rows
+            if row["n"]
+        }  # fmt: skip
+        assert found == {quarter: each[name] for quarter, each in company.truth["nps"].items()}
+    rows = await figures.rows("csat", **quarters)
+    assert {
+        row["period"]: {
+            "n": row["n"],
+            "satisfied": row["numerator"],
+            "distribution": list(row["distribution"].values()),
+        }
+        for row in rows
+        if row["n"]
+    } == company.truth["csat"]
+    for kind, planned in company.truth["surveys"].items():
+        [row] = await figures.rows("survey_response", kind=kind)
+        assert (row["denominator"], row["answers"]) == (planned["sent"], planned["answered"])
+
+
 async def test_however_it_is_delivered_the_answers_are_the_same(
     projected: NewProjected, figures: Projected, company: Company
 ) -> None:
