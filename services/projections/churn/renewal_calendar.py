@@ -15,7 +15,11 @@ from services.projections.query.metric import Answer, Asked, Metric, Reading, Ro
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     facts = Facts(CONTRACTS, asked, reading, at=sa.literal(asked.as_of), latest=CUSTOMERS)
     row, label, home = facts.row, facts.label, homes(asked)
-    facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
+    facts.join(
+        home,
+        sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
+        told={"account": home.c.account},
+    )
     # a term is a day without a zone: it is over with that day in UTC
     over = sa.func.timezone("UTC", sa.cast(row.term_end + 1, sa.TIMESTAMP))
     flag = _flags(asked)

@@ -20,7 +20,11 @@ from services.projections.query.parameters import PERCENTILE_METHOD, PERCENTILES
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     facts = Facts(CUSTOMERS, asked, reading, at=CUSTOMERS.rows.c.won_at, latest=CUSTOMERS)
     row, home = facts.row, homes(asked)
-    facts.join(home, sa.and_(home.c.partition == row.partition, home.c.subject == row.subject), account=home.c.account)
+    facts.join(
+        home,
+        sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
+        told={"account": home.c.account},
+    )
     names = accounts.wanted(asked)
     place = sa.func.row_number().over(
         partition_by=(row.partition, row.subject), order_by=(row.business_from, row.number)

@@ -53,7 +53,7 @@ async def test_who_may_leave_and_why(projected: NewProjected) -> None:
         ("account/a-5", ["notice"]),
     ]
     assert rows[0]["mrr"] == [eur("5.00")]
-    page = await figures.answer("at_risk", now=FAR, as_of="2025-04-30", zone="UTC", limit="2")
+    page = await figures.answer("at_risk", FAR, as_of="2025-04-30", zone="UTC", limit="2")
     assert page["next_after"] == [1, "account/a-1"]
     rows = await figures.rows("at_risk", as_of="2025-04-30", zone="UTC", reason="payment")
     assert [row["account"] for row in rows] == ["account/a-4"]

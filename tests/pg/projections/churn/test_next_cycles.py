@@ -71,7 +71,7 @@ async def test_the_calendar_of_terms(projected: NewProjected) -> None:
         ("L-4", "due", "2025-06-30", eur("10.00")),
         ("L-5", None, "2025-06-30", eur("10.00")),
     ]
-    page = await figures.answer("renewal_calendar", now=FAR, **june, limit="2")
+    page = await figures.answer("renewal_calendar", FAR, **june, limit="2")
     assert [row["lead_id"] for row in page["rows"]] == ["L-1", "L-2"]
     assert page["next_after"] == ["2025-06-30", "L-2", "C-2"]
     rows = await figures.rows("renewal_calendar", **{**june, "as_of": "2025-07-15"})

@@ -29,6 +29,6 @@ async def test_what_accounts_like_it_have(projected: NewProjected) -> None:
         ("account/b", "plus", 2),
         ("account/c", "plus", 2),
     ]
-    page = await figures.answer("white_space", now=FAR, min_peers="2", as_of="2025-07-01", min_share="50", limit="1")
+    page = await figures.answer("white_space", FAR, min_peers="2", as_of="2025-07-01", min_share="50", limit="1")
     assert page["next_after"] == ["0.750000", "account/d", "base"]
     assert await found(as_of="2025-02-01", account="c") == [("account/c", "plus", 3)]
