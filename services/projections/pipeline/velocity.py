@@ -29,7 +29,9 @@ _TRAILING: Final = timedelta(days=90)
 async def _answer(asked: Asked, reading: Reading) -> Answer:
     found = [*await reading.rows(_closes(asked, reading)), *await reading.rows(_deals(asked, reading))]
     groups = gathered(asked, found)
-    if not asked.group_by:  # a period in which nothing was open or closed has a row too: of nulls
+    if (
+        found and not asked.group_by
+    ):  # among others, a period in which nothing was open or closed has a row too: of nulls
         told = {row.period for row in found}
         groups += [(of_period(asked, index), []) for index in range(len(asked.periods)) if index not in told]
         groups.sort(key=lambda group: str(group[0].get("from")))

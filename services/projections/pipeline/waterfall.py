@@ -159,11 +159,9 @@ def _bridges(asked: Asked, index: int, found: list[Any], begins: datetime, ends:
     for part in found:
         for key, seen in _seen_by(asked, part):
             bridges[key] += steps(seen, asked.rates, begins, ends)
-    if not asked.group_by:
-        bridges.setdefault((), [])
     rows: list[Row] = []
     for key in sorted(
-        (key for key in bridges if bridges[key] or not key),
+        (key for key in bridges if bridges[key]),
         key=lambda key: [(each is None, each or "") for each in key],
     ):
         about = {**of_period(asked, index), **dict(zip(asked.group_by, key, strict=True))}

@@ -140,8 +140,13 @@ async def test_velocity_shows_what_it_is_made_of(figures: Projected) -> None:
     assert worked["n"] == 3
 
 
-async def test_velocity_of_nothing_is_null(figures: Projected) -> None:
-    before, march = await figures.rows("velocity", from_="2025-02-01", to="2025-04-01", interval="month")
-    for row in (before, march):
-        assert (row["n"], row["win_rate"]["value"], row["velocity"]) == (0, None, None)
-    assert (before["period"], before["currency"], march["period"]) == ("2025-02", None, "2025-03")
+async def test_velocity_of_a_period_of_nothing_among_others_is_null(figures: Projected) -> None:
+    months = {"from_": "2025-02-01", "to": "2025-04-01", "interval": "month", "window": "period"}
+    before, march = await figures.rows("velocity", **months)
+    assert (before["period"], before["n"], before["win_rate"]["value"], before["velocity"]) == (
+        "2025-02",
+        0,
+        None,
+        None,
+    )
+    assert (march["period"], march["n"], march["velocity"]) == ("2025-03", 0, None)  # lost alone: no value of a win
