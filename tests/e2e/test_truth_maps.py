@@ -126,12 +126,14 @@ class Sets:
 
 
 def _mapping(asked: Import) -> Mapping:
-    """The shipped mapping, with the names that a company adds for stages of its own."""
+    """The shipped mapping, with the names and data that a company adds of its own."""
     text = (SHIPPED / f"{asked.mapping}.yaml").read_text(encoding="utf-8")
     document = yaml.safe_load(text)
     for value, names in asked.also.items():
         document["values"][value]["alias"].update(names)
-    return Mapping(yaml.safe_dump(document) if asked.also else text, f"{asked.mapping}.yaml")
+    for event in document["events"]:
+        event["data"].update(asked.put.get(event["type"], {}))
+    return Mapping(yaml.safe_dump(document) if asked.also or asked.put else text, f"{asked.mapping}.yaml")
 
 
 def test_the_answers_equal_the_truth_of_every_set(data: Path, processes: Processes) -> None:

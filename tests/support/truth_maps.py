@@ -2,7 +2,8 @@
 
 tests/data/<set>/truth_map.yaml, beside no data: the sets themselves do not ship.
 
-    imports:                    what is imported first; `also` adds names to the `alias` of a named value of the mapping
+    imports:                    what is imported first; `also` adds names to the `alias` of a named value of the mapping,
+                                `put` adds data to its events of a type: so the figures of one set are told from the others
       - {file: sales_pipeline.csv, mapping: crm-opportunities}
     figures:
       - keys: [by_agent::*::won]            a path in truth.json, `*` for a step of it, `**` for all that is left
@@ -17,7 +18,7 @@ tests/data/<set>/truth_map.yaml, beside no data: the sets themselves do not ship
 
 The rows are those of a metric, the leads of /v1/leads, or the events of /v1/log. In a text of `where` a final `*` stands
 for any end. `{1|id}` is the id made of a name, `{1|lower}` the lower-case text, `{1|quarter}` the months of 2017Q1, `{1|period}` its name as a
-period. A column may be a list of steps, where one holds a dot; a step `{key}` is the last step of the figure's key.
+period, `{1|next}` the month after 2023-01. A column may be a list of steps, where one holds a dot; a step `{key}` is the last step of the figure's key.
 """
 
 import re
@@ -33,7 +34,7 @@ from services.cli.importing.names import id_of
 FOLDER: Final = Path(__file__).parents[1] / "data"
 SETS: Final = ("crm_exports", "maven_crm", "mrr_playbook", "nps_bank", "ravenstack")
 
-_PLACE = re.compile(r"\{([1-9])(?:\|(id|lower|quarter|period))?\}")
+_PLACE = re.compile(r"\{([1-9])(?:\|(id|lower|quarter|period|next))?\}")
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
@@ -45,6 +46,7 @@ class Import(NamedTuple):
     file: str
     mapping: str
     also: dict[str, dict[str, str]]
+    put: dict[str, dict[str, str]]
 
 
 class Figure(NamedTuple):
@@ -78,7 +80,7 @@ class TruthMap:
         if set(document) != {"imports", "figures", "not_covered"}:
             raise ValueError(f"{name}: needs imports, figures and not_covered")
         self.name = name
-        self.imports = [Import(each["file"], each["mapping"], each.get("also", {})) for each in document["imports"]]
+        self.imports = [Import(each["file"], each["mapping"], each.get("also", {}), each.get("put", {})) for each in document["imports"]]
         self.figures = [_figure(each) for each in document["figures"]]
         self.not_covered = [
             Figure(keys=_keys(each["keys"]), because=str(each["because"])) for each in document["not_covered"]
@@ -258,6 +260,7 @@ _SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
     "id": id_of,
     "lower": str.lower,
     "period": lambda text: text.replace("Q", "-Q"),
+    "next": lambda month: f"{int(month[:4]) + int(month[5:]) // 12}-{int(month[5:]) % 12 + 1:02}",
 }
 
 
