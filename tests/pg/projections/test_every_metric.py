@@ -11,7 +11,6 @@ from tests.pg.projections.naive import busy_log
 from tests.pg.projections.projected import Projected
 from tests.unit.projections.histories import random_log
 
-
 OF_ONE_PERIOD = ("owner_scorecard", "leaderboard")
 """Metrics that refuse an interval."""
 
@@ -28,7 +27,9 @@ async def test_it_answers_by_every_dimension(projected: NewProjected, metric: Me
     money: dict[str, Any] = {"currency": "EUR"} if metric.money else {}
     for dims in ("event", "current"):
         grouped: dict[str, Any] = (
-            {} if metric.listed or not metric.dimensions else {"group_by": ",".join(metric.dimensions)}
+            {}
+            if metric.listed or not metric.grouped or not metric.dimensions
+            else {"group_by": ",".join(metric.dimensions)}
         )
         await figures.answer(metric.id, dims=dims, **period, **money, **grouped)
         filters: dict[str, Any] = {name: "open" if name == "outcome" else "1" for name in metric.dimensions}
