@@ -79,13 +79,18 @@ class Draft:
         self._short: set[str] = set()
         """Streams of submissions that something was missing for, and what they touched: this draft is of no use for them."""
         self._touched: list[tuple[Submission, set[str]]] = []
+        """What each submission wrote, and read to derive from."""
+        self._read_now: set[str] = set()
+        self._lacks_now = False
+        """Of the submission that is being decided: what it read, and whether something that it takes is missing."""
 
     def decide(self, submission: Submission) -> None:
         """Accept the submission into the batch, or refuse it; either is delivered once the batch is committed."""
         saved: dict[str, Any] = {}
         rows: list[_Row] = []
         number = 0
-        had = self._needs()
+        derived_before = len(self.derived)
+        self._read_now, self._lacks_now = set(), False
         outcome: list[_Row | Appended] = []
         try:
             for event in submission.events:
@@ -112,21 +117,22 @@ class Draft:
                 self._say_which(refusal, submission.events[number], number)
             self._refused.append((submission, refusal))
             self.doubted.update(event.stream for event in submission.events if event.stream not in self._fresh_streams)
-            self._note(submission, saved, had)
+            self._lacks_now |= isinstance(refusal, IdempotencyMismatch) or not self._rests_on_the_store(submission)
+            self._note(submission, saved, derived_before)
             return
         self.rows += rows
         self._accepted.append((submission, outcome))
-        self._note(submission, saved, had)
+        self._note(submission, saved, derived_before)
 
-    def _needs(self) -> tuple[int, int, int, int, int]:
-        return len(self.unread), len(self.missing), len(self.doubted), len(self.unsearched), len(self.derived)
+    def _rests_on_the_store(self, submission: Submission) -> bool:
+        return all(event.stream in self._fresh_streams for event in submission.events)
 
-    def _note(self, submission: Submission, saved: dict[str, Any], had: tuple[int, ...]) -> None:
-        """Keep what the submission touched, and whether it can stand as it was decided here."""
-        touched = {*saved, *(event.stream for event in submission.events)}
+    def _note(self, submission: Submission, saved: dict[str, Any], derived_before: int) -> None:
+        """Keep what the submission wrote and read, and whether it can stand as it was decided here."""
+        touched = {*saved, *self._read_now, *(event.stream for event in submission.events)}
         self._touched.append((submission, touched))
-        unasked = any((event.source, event.id) not in self._asked for event in self.derived[had[4] :])
-        if unasked or self._needs()[:4] != had[:4] or touched & self.unread:
+        unasked = any((event.source, event.id) not in self._asked for event in self.derived[derived_before:])
+        if unasked or self._lacks_now:
             self._short |= touched
 
     @property
@@ -208,6 +214,7 @@ class Draft:
             self.derived.append(event)
             if self._loaded is not None and event.stream not in self._loaded:
                 self.missing.add(event.stream)
+                self._lacks_now = True
             try:
                 if self._known(event) is not None:
                     continue
@@ -242,6 +249,7 @@ class Draft:
         if fact.key < working.key or decider.refolds(before, fact):
             if history is None:
                 self.unread.add(event.stream)
+                self._lacks_now = True
                 state = decider.evolve(before, fact)
             else:
                 facts = [each for _, each in history]
@@ -273,6 +281,7 @@ class Draft:
         if labels is not None:
             if labels not in self._found:
                 self.unsearched.add(labels)
+                self._lacks_now = True
                 return []
             around = around._replace(found=self._found[labels])
         histories = dict(around.histories)
@@ -280,6 +289,7 @@ class Draft:
         for stream in decider.reads(event, fact, before, around):
             if partition_of(stream, self._partitions) not in self._owned:
                 continue
+            self._read_now.add(stream)
             if self._loaded is not None and stream not in self._loaded:
                 self.missing.add(stream)
                 whole = False
@@ -289,6 +299,7 @@ class Draft:
             else:
                 histories[stream] = self._stream(stream).history or []
         if not whole:
+            self._lacks_now = True
             return []
         return decider.derive(event, fact, before, state, around._replace(histories=histories))
 

@@ -62,6 +62,9 @@ def _wanted(subject: str, type_name: str, time: str | date, data: dict[str, Any]
 @pytest.mark.parametrize("name", MAPPINGS)
 def test_rows_that_were_refused_are_mended_and_give_what_they_should_have(name: str, tmp_path: Path) -> None:
     column = EXPECTED[name]["spoil"]
+    if column is None:  # any text is right in any of its columns
+        return
+    because = EXPECTED[name].get("because", '"soon" is no date')
     with (EXPORTS / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     good, rows[0][column] = rows[0][column], "soon"
@@ -70,7 +73,7 @@ def test_rows_that_were_refused_are_mended_and_give_what_they_should_have(name: 
     assert tally.rows_refused > 0
     with refused.open(encoding="utf-8", newline="") as lines:
         mended = list(csv.DictReader(lines))
-    assert '"soon" is no date' in mended[0]["refused_because"] or '"soon" is no date' in mended[-1]["refused_because"]
+    assert because in mended[0]["refused_because"] or because in mended[-1]["refused_because"]
     assert all(row["refused_because"] for row in mended)
     for row in mended:
         row[column] = good if row[column] == "soon" else row[column]

@@ -5,11 +5,8 @@ from typing import Any
 import pytest
 
 from schemas.pipeline_files import read_pipelines
-from services.kernel.http_listing import encode_cursor
-from services.projections.metrics import METRICS
-from services.projections.query.question import Question
 from tests.pg.projections.conftest import NewProjected
-from tests.pg.projections.projected import ZONE, Projected
+from tests.pg.projections.projected import FAR, Projected
 from tests.unit.projections.histories import Log
 
 PIPELINES = read_pipelines(
@@ -97,14 +94,13 @@ async def test_a_list_goes_on_where_the_page_ended(figures: Projected, metric: s
     whole = await figures.rows(metric, **asked)
     assert len(whole) > 1
     seen: list[Any] = []
-    question = Question(METRICS[metric], dict(asked), ZONE)
-    page: dict[str, Any] = {"limit": "1"}
-    while page:
-        answer = await figures.answer(metric, **asked, **page)
+    after = None
+    for _ in whole:
+        answer = await figures.page(metric, after, FAR, **asked, limit="1")
         seen += answer["rows"]
         after = answer["next_after"]
-        page = {"limit": "1", "cursor": encode_cursor([question.identity(), after])} if after else {}
     assert seen == whole
+    assert after is None
 
 
 async def test_every_step_back_and_every_delay_is_listed(figures: Projected) -> None:
