@@ -10,6 +10,7 @@ from services.projections.churn.ledgers import CONTRACTS, CUSTOMERS, UPGRADES
 from services.projections.quadrant import known, standing
 from services.projections.query.facts import OF_LEADS, Facts
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row
+from services.projections.query.periods import first_days
 
 
 async def _answer(asked: Asked, reading: Reading) -> Answer:
@@ -20,8 +21,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
         told={"account": home.c.account},
     )
-    # a term is a day without a zone: it is over with that day in UTC
-    over = sa.func.timezone("UTC", sa.cast(row.term_end + 1, sa.TIMESTAMP))
+    begins, ends = first_days(asked.periods.edges, asked.zone)
     flag = _flags(asked)
     columns = [
         row.term_end, row.subject, row.contract_id, home.c.account, facts.dimension("owner").label("owner"), label.kind,
@@ -30,7 +30,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
     ]  # fmt: skip
     place = sa.tuple_(row.term_end, row.subject, row.contract_id)
     query = facts.select(*columns).where(
-        facts.stands(), facts.within(over - sa.literal_column("interval '1 microsecond'")),
+        facts.stands(), row.term_end >= begins, row.term_end < ends,
         sa.or_(row.counts_until.is_(None), row.counts_until >= asked.as_of),
     )  # fmt: skip
     if asked.after is not None:
@@ -106,7 +106,7 @@ RENEWAL_CALENDAR = Metric(
     definition=(
         "Contracts that run at as_of and whose term ends within the period, in the order of their ends: what each brings, who owns "
         "the lead, how its upgrade stands (due, accepted, declined, renewed), and whether notice was given. A term is over with its "
-        "last day in UTC. One that was over before as_of and goes on is overdue. Dimensions are those at as_of."
+        "last day in UTC. One that was over before as_of and goes on is overdue; without `from` the calendar begins at as_of. Dimensions are those at as_of."
     ),
     formula="contracts running at as_of with term_end in [from, to)",
     columns={
@@ -129,4 +129,5 @@ RENEWAL_CALENDAR = Metric(
     models=("churn",),
     money=True,
     listed=True,
+    ahead=True,
 )

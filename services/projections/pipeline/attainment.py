@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
+from services.projections.pipeline.left_out import counts
 from services.projections.query.facts import Facts, counted
 from services.projections.query.metric import Asked, Reading
 
@@ -50,7 +51,7 @@ async def closes(asked: Asked, reading: Reading) -> dict[str | None, Counts]:
         lost=counted(facts.label.kind == "lost"),
         value=sa.func.coalesce(sa.func.sum(value).filter(won), 0),
         unpriced=counted(sa.and_(won, value.is_(None))),
-    ).where(facts.stands(), facts.within(closed_at))
+    ).where(facts.stands(), counts(facts), facts.within(closed_at))
     return {row[0]: Counts(row.won, row.lost, Decimal(row.value), row.unpriced) for row in await reading.rows(query)}
 
 

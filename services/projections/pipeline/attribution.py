@@ -5,6 +5,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES, TOUCHES
+from services.projections.pipeline.left_out import counts
 from services.projections.query.facts import Facts
 from services.projections.query.metric import Asked, Reading
 from services.projections.query.parameters import choice
@@ -34,7 +35,7 @@ def wins(asked: Asked, reading: Reading) -> sa.Subquery:
         row.partition, row.subject, row.closed_at, facts.label.campaign,
         currency.label("currency"), value.label("value"), (place == 1).label("is_new"),
     )  # fmt: skip
-    won = facts.select(*columns, unfiltered=True).where(facts.stands(), facts.label.kind == "won")
+    won = facts.select(*columns, unfiltered=True).where(facts.stands(), counts(facts), facts.label.kind == "won")
     return won.subquery("wins")
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from services.projections.pipeline.forecast import Part, bucket_of, won_deals
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
+from services.projections.pipeline.left_out import counts as counted_in
 from services.projections.pipeline.stage_history import CHANCES, Chance, chances
 from services.projections.query.facts import OF_LEADS, Facts, money, money_ratio, of_period
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
@@ -100,7 +101,7 @@ def _forecast_deals(made: Asked, asked: Asked, reading: Reading) -> sa.Select[An
         closes.select(
             closes.row.partition, closes.row.subject, closes.label.kind, closes.row.closed_at, unfiltered=True
         )
-        .where(closes.stands())
+        .where(closes.stands(), counted_in(closes))
         .subquery("closed")
     )
     within = sa.and_(closed.c.closed_at >= asked.periods.start, closed.c.closed_at < asked.periods.end)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
+from services.projections.pipeline.left_out import counts
 from services.projections.query.facts import OF_LEADS, Facts, counted
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row, ratio
 from services.projections.query.parameters import choice, refused
@@ -78,7 +79,7 @@ def _closes(asked: Asked, reading: Reading) -> sa.Select[Any]:
         lost=counted(facts.label.kind == "lost"),
         value=sa.func.sum(value).filter(won),
         unpriced=counted(sa.and_(won, value.is_(None))),
-    ).where(facts.stands(), facts.within(closed_at))
+    ).where(facts.stands(), counts(facts), facts.within(closed_at))
 
 
 def _medians(asked: Asked, reading: Reading) -> sa.Select[Any]:
@@ -86,7 +87,11 @@ def _medians(asked: Asked, reading: Reading) -> sa.Select[Any]:
     facts = Facts(OUTCOMES, asked, reading, at=OUTCOMES.rows.c.closed_at, latest=DEAL_INTERVALS)
     median = sa.func.percentile_cont(0.5).within_group(facts.row.cycle_days)
     return facts.grouped([facts.dimension(asked.group_by[0]).label("name")], median=median).where(
-        facts.stands(), facts.within(facts.row.closed_at), facts.label.kind == "won", facts.row.cycle_days >= 0
+        facts.stands(),
+        counts(facts),
+        facts.within(facts.row.closed_at),
+        facts.label.kind == "won",
+        facts.row.cycle_days >= 0,
     )
 
 

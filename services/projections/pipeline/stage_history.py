@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import sqlalchemy as sa
 
 from services.projections.pipeline.ledgers import DEAL_INTERVALS, OUTCOMES
+from services.projections.pipeline.left_out import counts
 from services.projections.query.facts import Facts
 from services.projections.query.metric import Asked, Reading, Row
 from services.projections.query.parameters import choice, whole
@@ -104,7 +105,7 @@ async def chances(asked: Asked, reading: Reading) -> Chances:
         kinds = (sa.func.count().filter(facts.label.kind == kind) for kind in ("won", "lost"))
         closed_at = facts.row.closed_at
         closed = facts.select(*kinds, unfiltered=True).where(
-            facts.stands(), closed_at >= since, closed_at < asked.as_of
+            facts.stands(), counts(facts), closed_at >= since, closed_at < asked.as_of
         )
         [(won_n, lost_n)] = await reading.rows(closed)
         overall = (won_n, lost_n)
@@ -127,6 +128,7 @@ def came_to(asked: Asked, reading: Reading, since: datetime) -> sa.Subquery:
             entered_at >= since,
             entered_at < asked.as_of,
             facts.row.business_from < asked.as_of,
+            counts(facts),
         )
         .group_by(*keys)
         .subquery("entered")

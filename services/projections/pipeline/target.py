@@ -62,7 +62,15 @@ class _Known:
         )
 
     async def counts(self, target: Any, figure: Figure, own: Asked) -> Counts:
-        key = (figure.by_scope, target.scope, target.first_day, target.end_day, target.stage, target.currency)
+        key = (
+            figure.by_scope,
+            target.scope,
+            target.first_day,
+            target.end_day,
+            target.stage,
+            target.currency,
+            own.rates is None,
+        )
         if key not in self._counts:
             at_stage = own if target.stage is None else own._replace(filters={"from_stage": target.stage})
             self._counts[key] = await figure.by_scope(at_stage, self._reading)

@@ -107,6 +107,8 @@ class Facts:
         if name == "channel_group":
             channel = self.dimension("source_channel")
             groups = self._reading.settings.channel_groups
+            if not groups:
+                return channel
             return sa.case(*((channel == each, group) for each, group in sorted(groups.items())), else_=channel)
         if self.asked.dims == "current" and self._latest_of is not None and name in (*LABELS, "account"):
             return self._current(name)
@@ -267,7 +269,7 @@ def of_period(asked: Asked, index: int) -> Row:
     if not asked.periods.names[index]:
         return {}
     start, end = asked.periods.edges[index : index + 2]
-    complete = asked.periods.whole(index) and end <= asked.as_of
+    complete = asked.periods.whole(index) and end <= min(asked.as_of, asked.now)
     return {"period": asked.periods.names[index], "from": start, "to": end, "complete": complete}
 
 

@@ -212,7 +212,7 @@ def closes_by_stage(leads: list[list[Lead]], as_of: datetime) -> dict[str, list[
 def naive(log: list[Recorded], as_of: datetime, known_at: datetime | None) -> dict[str, Any]:
     """bucket -> (n, weighted by currency, without a probability), from the folded leads."""
     leads = list(folded(log, as_of, known_at))
-    closed = closes_by_stage(leads, as_of)
+    closed = closes_by_stage(list(folded(log, as_of, known_at, in_ratios=True)), as_of)
     found: dict[str, Any] = {}
     for lead in (states[-1] for states in leads):
         bucket = bucket_of(lead, as_of)

@@ -63,13 +63,23 @@ def _one(chance: random.Random) -> tuple[str, dict[str, Any]]:
     ))  # fmt: skip
 
 
-def folded(events: Iterable[Recorded], as_of: datetime, known_at: datetime | None) -> Iterator[list[Lead]]:
-    """Of each lead the states in which it stood for some time before as_of; the last one is how it stands."""
+_IN_THE_END = datetime(2199, 1, 1, tzinfo=UTC)
+
+
+def folded(
+    events: Iterable[Recorded], as_of: datetime, known_at: datetime | None, *, in_ratios: bool = False
+) -> Iterator[list[Lead]]:
+    """Of each lead the states in which it stood for some time before as_of; the last one is how it stands.
+
+    `in_ratios`: without the leads that are void or absorbed in the end, as far as is known.
+    """
     streams: dict[str, list[Any]] = {}
     for event in events:
         if event.stream.startswith("lead/") and (known_at is None or event.recorded_at < known_at):
             streams.setdefault(event.stream, []).append(fact_of(event, event.version, body_of(event)))
     for facts in streams.values():
+        if in_ratios and at_instant(facts, _IN_THE_END, PIPELINES).standing in ("void", "absorbed"):
+            continue
         lead, states = UNKNOWN_LEAD, []
         counting = [fact for fact in effective(facts).facts if fact.at < as_of]
         for fact, following in zip(counting, [*counting[1:], None], strict=True):
