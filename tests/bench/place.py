@@ -76,6 +76,7 @@ class Place:
         *,
         python: str = sys.executable,
         parties: dict[str, list[int]] | None = None,
+        patience_s: float = 600,
         **parameters: Any,
     ) -> dict[str, Any]:
         """One task in a process of its own, once the machine is quiet; what it measured."""
@@ -89,7 +90,7 @@ class Place:
         done = subprocess.run(
             [python, "-m", f"tests.bench.{module}", task, json.dumps(parameters)],
             cwd=ROOT, env={**os.environ, PARTIES: json.dumps(watched)}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=600, check=False,
+            capture_output=True, text=True, timeout=patience_s, check=False,
         )  # fmt: skip
         lines = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
         if done.returncode != 0 or not lines:

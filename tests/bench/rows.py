@@ -1,16 +1,24 @@
 """The rows: what is measured in turns, and the goals."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from functools import partial
 from itertools import count
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
 from services.cli import machine
+from services.kernel.clock import utc_now
+from services.projections.metrics import METRICS
+from services.projections.models import MODELS
+from services.projections.query.metric import Metric
+from tests.bench.figures import PLAIN
 from tests.bench.load import installed as wrk_installed
 from tests.bench.place import Place
 from tests.bench.report import Goal, Measured, Row, Variant
@@ -18,6 +26,9 @@ from tests.support.logs import prepare
 from tests.support.processes import ROOT, Processes, ServiceProcess, wait_until
 
 HISTORY_EVENTS = 200_000
+FIGURES_LEADS = 20_000
+"""What fits into minutes. A million, as the goals say, takes some hours: SALESCYCLE_BENCH_LEADS=1000000."""
+FIGURES_PATIENCE_S = 6 * 3600
 
 RowOf = Callable[[Place, float], AbstractContextManager[Row]]
 ROWS: dict[str, RowOf] = {}
@@ -178,6 +189,64 @@ def visible(place: Place, seconds: float) -> Iterator[Row]:
                 Goal("POST to visible, p99, ms", "ours", None, 100, field="p99_ms", at_most=True),
             ],
         )  # fmt: skip
+
+
+@_row
+def figures(place: Place, seconds: float) -> Iterator[Row]:
+    """A simulated company of SALESCYCLE_BENCH_LEADS leads: its read models built from the feed, then every metric asked."""
+    leads = int(os.environ.get("SALESCYCLE_BENCH_LEADS", str(FIGURES_LEADS)))
+    url = place.database("figures")
+    services = place.processes("figures", url)
+    services.salescycle("migrate")
+    filled = place.run("figures", "fill", patience_s=FIGURES_PATIENCE_S, url=url, leads=leads)
+    lifecycle = services.lifecycle(SALESCYCLE_KAFKA__EVENTS_TOPIC="bench-unused")
+    projections: list[ServiceProcess] = []
+
+    def rebuilt(model: str) -> Measured:
+        return place.run(
+            "figures", "rebuild", patience_s=FIGURES_PATIENCE_S, parties={"lifecycle": [lifecycle.pid]},
+            url=url, feed=lifecycle.url, key=services.key, model=model,
+        )  # fmt: skip
+
+    def asked(path: str, **parameters: Any) -> Measured:
+        if not projections:
+            projections.append(services.projections())
+        (service,) = projections
+        return place.run(
+            "figures", "query", parties={"projections": [service.pid]},
+            url=service.url, key=services.key, path=path, times=10, **parameters,
+        )  # fmt: skip
+
+    def plainly(which: str) -> Measured:
+        return place.run("figures", "plain", url=url, which=which, times=3)
+
+    variants = [Variant(f"rebuild of {model}", partial(rebuilt, model)) for model in MODELS]
+    goals = [Goal(f"rebuild of {model}", f"rebuild of {model}", None, 40_000) for model in MODELS]
+    for metric in METRICS.values():
+        for case, limit_ms, parameters in _cases(metric):
+            name = f"{metric.id}, {case}"
+            variants.append(Variant(name, partial(asked, f"/v1/metrics/{metric.id}", **parameters)))
+            goals.append(Goal(f"{name}, p99 ms", name, None, limit_ms, field="p99_ms", at_most=True))
+    variants += [Variant(f"{which} as plain SQL over events", partial(plainly, which)) for which in PLAIN]
+    try:
+        yield Row(f"figures of {leads:,} leads, {filled['events']:,} events", variants, goals)
+    finally:
+        services.close()
+
+
+def _cases(metric: Metric) -> Iterator[tuple[str, float, dict[str, str]]]:
+    """(what is asked, within how many ms, the parameters)."""
+    today = utc_now().date()
+    two_years = {"from": str(today - timedelta(days=730))} if metric.time == "period" else {}
+    if metric.listed:
+        yield "a page", 200, two_years
+        return
+    dimensions = {"owner", "source_channel"} & set(metric.dimensions)
+    by_two = {"group_by": ",".join(sorted(dimensions))} if dimensions and metric.grouped else {}
+    yield "24 months", 50, two_years
+    yield "24 months by two dimensions", 50, {**two_years, **by_two}
+    yield "everything by two dimensions", 200, by_two
+    yield "as known 90 days ago", 500, {**two_years, "known_at": str(today - timedelta(days=90))}
 
 
 # ---- what the rows stand on

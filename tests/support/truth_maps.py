@@ -80,7 +80,10 @@ class TruthMap:
         if set(document) != {"imports", "figures", "not_covered"}:
             raise ValueError(f"{name}: needs imports, figures and not_covered")
         self.name = name
-        self.imports = [Import(each["file"], each["mapping"], each.get("also", {}), each.get("put", {})) for each in document["imports"]]
+        self.imports = [
+            Import(each["file"], each["mapping"], each.get("also", {}), each.get("put", {}))
+            for each in document["imports"]
+        ]
         self.figures = [_figure(each) for each in document["figures"]]
         self.not_covered = [
             Figure(keys=_keys(each["keys"]), because=str(each["because"])) for each in document["not_covered"]

@@ -56,8 +56,8 @@ def pieces(asked: Asked, reading: Reading) -> sa.CTE:
     """Rows (unit, subject, contract_id, number, begins, ends, mrr, currency, active, spell_from, term_end, requested_at, product, end_reason,
     reason, voluntary, island, by_<dimension> …).
 
-    One per stretch of a contract that counts at as_of; `ends` is FOREVER where that is not over by as_of. `island` numbers the
-    spells of the unit: stretches without a gap between them, of whatever kind, so that the dimensions are one for each.
+    One per stretch of a contract that counts at as_of, also one of no length (begins = ends), which is there at no instant;
+    `ends` is FOREVER where that is not over by as_of. `island` numbers the spells of the unit: stretches without a gap between them, of whatever kind, so that the dimensions are one for each.
     Reads the options unit, recognise, active_by and paid, where the metric has them.
     """
     facts = Facts(CONTRACTS, asked, reading, latest=CUSTOMERS)
@@ -131,14 +131,14 @@ def spells(asked: Asked, of: sa.CTE) -> sa.CTE:
 def _islands(source: sa.CTE, gap_days: int, name: str) -> sa.CTE:
     """The same rows, `island` counting from 1 where a gap of more than so many days lies before a row of its unit."""
     c = source.c
-    order = (c.begins, c.subject, c.number)
+    order = _order(c)
     before = sa.func.max(c.ends).over(partition_by=c.unit, order_by=order, rows=(None, -1))
     gap = sa.func.make_interval(0, 0, 0, gap_days)
     kept = [each for each in c if each.name != "island"]
     fresh = sa.case((sa.or_(before.is_(None), c.begins > before + gap), 1), else_=0)
     marked = sa.select(*kept, fresh.label("fresh")).cte(f"{name}_marked")
     m = marked.c
-    island = sa.func.sum(m.fresh).over(partition_by=m.unit, order_by=(m.begins, m.subject, m.number), rows=(None, 0))
+    island = sa.func.sum(m.fresh).over(partition_by=m.unit, order_by=_order(m), rows=(None, 0))
     return sa.select(*(m[each.name] for each in kept), island.label("island")).cte(name)
 
 
@@ -148,12 +148,17 @@ def _of_first(source: sa.CTE, names: Sequence[str], name: str) -> sa.CTE:
     columns = {by(each) if by(each) in c else each for each in names}
     return sa.select(*(
         sa.func.first_value(each)
-        .over(partition_by=(c.unit, c.island), order_by=(c.begins, c.subject, c.number))
+        .over(partition_by=(c.unit, c.island), order_by=_order(c))
         .label(each.name)
         if each.name in columns
         else each
         for each in c
     )).cte(name)  # fmt: skip
+
+
+def _order(c: Any) -> tuple[sa.ColumnElement[Any], ...]:
+    """The order within a unit. Of those that begin together one of no length comes last: it gives the spell no dimension."""
+    return c.begins, c.ends == c.begins, c.subject, c.number
 
 
 def passing(asked: Asked, of: sa.CTE) -> list[sa.ColumnElement[bool]]:

@@ -11,7 +11,7 @@ from schemas.lead.state import ContractState
 from schemas.pipelines import Lapse, Pipeline, Pipelines, Purchase
 from services.projections.churn.wins import COUNTS_UNTIL, counting_until, holds, until_of, withdrawn
 from services.projections.days import EPOCH, micros
-from services.projections.lead_fold import Drawn, Moment, turned
+from services.projections.lead_fold import Drawn, Moment, ending, turned
 from services.projections.lead_labels import LABELS, labels_of
 from services.projections.ledger import Row
 from services.projections.tables import Ledger, number_text
@@ -50,6 +50,9 @@ class Contracts:
     Where a term that ends lapses (`on_term_end`), the last row ends with the term, and the days until the lapse is decided
     are a row that counts only for an as_of before that. If the contract goes on after all, these days are a row like any other.
 
+    A run that ends at the instant at which it began is one row of no length, which stands at no instant: nobody is active by it, but
+    the run is known, and how it ended.
+
     With `active_by: purchase` the win itself is a row of kind purchase, which lasts as long as the customer is active by it.
     """
 
@@ -81,6 +84,7 @@ class Contracts:
         ended, going_on = ((), tuple(live)) if drawn is None else drawn
         in_grace = {(row.attributes[_CONTRACT_ID], until_of(row)) for row in going_on if until_of(row) is not None}
         known = [*settled, *(self._ended(row, moment) for row in ended)]
+        known = [*_without_pauses(known, going_on, at), *self._at_once(moment, known)]
         return (*self._cut(self._decided(known, in_grace, at), moment), *going_on)
 
     def _onward(self, moment: Moment, live: list[Row]) -> tuple[Row, ...]:
@@ -101,6 +105,24 @@ class Contracts:
                 found.append(row)
         purchase = self._purchase(lead, pipeline, at)
         return (*found, *([purchase] if purchase is not None else ()))
+
+    def _at_once(self, moment: Moment, known: list[Row]) -> list[Row]:
+        """The runs that this event ends where they began; one that another run of the contract leads up to is a part of that."""
+        lead, at = moment.after, moment.at
+        at_once = [
+            contract
+            for contract in lead.contracts
+            if contract.ended_at == contract.starts_at and micros(contract.starts_at) == at
+        ]
+        if not at_once:
+            return []
+        seen = {row.attributes[_CONTRACT_ID] for row in known if row.ends == at and until_of(row) is None}
+        pipeline = self._pipelines.of(lead.pipeline, lead.pipeline_version)
+        return [
+            self._ended(ending(self._row(lead, contract, pipeline, at, at), at), moment)
+            for contract in at_once
+            if contract.contract_id not in seen
+        ]
 
     def _row(self, lead: Lead, contract: ContractState, pipeline: Pipeline, begins: int, spell_from: int) -> Row:
         money = contract.mrr or contract.amount
@@ -183,6 +205,12 @@ class Contracts:
 
 
 _LAPSED: Final = ("lapsed", None, None)
+
+
+def _without_pauses(known: list[Row], going_on: tuple[Row, ...], at: int) -> list[Row]:
+    """Without the runs of no length that go on at their instant after all."""
+    running = {row.attributes[_CONTRACT_ID] for row in going_on if row.starts == at}
+    return [row for row in known if row.starts != at or row.ends != at or row.attributes[_CONTRACT_ID] not in running]
 
 
 def _lapsing(row: Row, term: int, decided: int) -> list[Row]:

@@ -86,7 +86,8 @@ LOGO_CHURN = Metric(
         "the period / active at its start. method=stripe: ends within the 30 days before the end of the period / (active 30 "
         "days before it + those that came within), a second end counts again. method=baremetrics: accounts that left within "
         "those 30 days, those who came within included / active 30 days before. An end counts when service ends, or with "
-        "recognise=request when it was asked for; a notice that was taken back never counts. "
+        "recognise=request when it was asked for; a notice that was taken back never counts. A contract that ends at the instant of "
+        "its start came and left then, unless the account has another one that runs. "
         + accounts.ABOUT_ACCOUNTS
     ),
     formula="active at start and inactive at end / active at start",

@@ -19,7 +19,7 @@ LEDGERS: Final[tuple[Ledger, ...]] = (
     contracts.LEDGER, customers.LEDGER, customers.GONE, links.LEDGER, links.REFERRAL, upgrades.LEDGER, voices.SURVEY,
     voices.CASE, payments.LEDGER,
 )  # fmt: skip
-FOLD = 1
+FOLD = 2
 """Raised by every change that makes other rows or records of the same events, wherever in the code it is."""
 
 IGNORES: Final = frozenset({

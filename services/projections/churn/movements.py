@@ -35,7 +35,7 @@ def _changes(asked: Asked, of: sa.CTE) -> sa.CTE:
     """
     c = of.c
     dimensions = [c[accounts.by(name)] for name in accounts.wanted(asked)]
-    counts = [c.mrr != 0, *accounts.passing(asked, of)]
+    counts = [c.mrr != 0, c.begins < c.ends, *accounts.passing(asked, of)]
     begins = sa.select(c.unit, c.begins.label("at"), c.mrr.label("change"), c.currency, *dimensions).where(*counts)
     ends = sa.select(c.unit, c.ends, -c.mrr, c.currency, *dimensions).where(c.ends < accounts.FOREVER, *counts)
     both = begins.union_all(ends).subquery("both")

@@ -31,8 +31,6 @@ _SORT: Final = choice("sort", "By which column, the highest first; median_cycle_
 async def _scorecard(asked: Asked, reading: Reading) -> Answer:
     if len(asked.periods) > 1:
         raise refused("interval", "must be all: a scorecard is of one period.")
-    if asked.group_by:
-        raise refused("group_by", "is not taken here: `by` says whose figures.")
     by = asked.options["by"]
     asked = asked._replace(group_by=(by,))
     rows: dict[str | None, Row] = {}
@@ -181,6 +179,7 @@ OWNER_SCORECARD = Metric(
     columns={"rank": "place by the column sorted by; equals share one; null without the figure", **_SCORE},
     time="period",
     dimensions=OF_LEADS,
+    grouped=False,
     answer=_scorecard,
     parameters=(_BY, _SORT),
     money=True,
@@ -202,6 +201,7 @@ LEADERBOARD = Metric(
     columns={"rank": "place; equals share one", **_SCORE},
     time="period",
     dimensions=OF_LEADS,
+    grouped=False,
     answer=_leaders,
     parameters=(_BY, _SORT),
     money=True,

@@ -89,7 +89,7 @@ def _weighted(asked: Asked, reading: Reading, parts: Sequence[Any]) -> list[Row]
     for part in parts:
         version = None if part.pipeline_version is None else int(part.pipeline_version)
         pipeline = reading.settings.pipelines.of(part.pipeline, version)
-        stage = pipeline.stage(part.by_stage)
+        stage = pipeline.stage(part[0])
         if stage is not None and stage.probability is not None:
             weighed.append((part.currency, part.amount * Decimal(str(stage.probability))))
     return _values(asked, weighed)

@@ -92,6 +92,8 @@ class Metric(NamedTuple):
     """Whether `currency` may be asked for."""
     listed: bool = False
     """Whether the answer is a list in pages."""
+    grouped: bool = True
+    """Whether `group_by` may be asked for; a list is never grouped."""
     ahead: bool = False
     """Whether its periods lie ahead: without `from` they begin at as_of, and without `to` they never end."""
 

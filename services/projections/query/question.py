@@ -60,7 +60,7 @@ def parameters_of(metric: Metric) -> list[Parameter]:
         found.append(CURRENCY)
     if metric.dimensions:
         names = ", ".join(metric.dimensions)
-        if not metric.listed:
+        if metric.grouped and not metric.listed:
             found.append(Parameter("group_by", f"With commas, of: {names}.", "", str))
         found.append(DIMS)
         found += [Parameter(name, "Only this one.", "", str) for name in metric.dimensions]

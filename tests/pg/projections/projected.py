@@ -104,7 +104,7 @@ class Projected:
             found = await METRICS[metric].answer(asked, self._reading(connection, fresh))
         return {"rows": found.rows, "notes": found.notes, "next_after": found.next_after, **found.more}
 
-    async def rows(self, metric: str, **texts: str) -> list[dict[str, Any]]:
+    async def rows(self, metric: str, /, **texts: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = (await self.answer(metric, **texts))["rows"]
         return rows
 

@@ -1,10 +1,12 @@
 """Given the events of customers, when they are folded one by one, then the rows say at any instant which contracts run."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.codec import body_of
@@ -195,3 +197,121 @@ def test_a_win_that_was_reopened_never_brought_anything_for_those_who_ask_later(
     assert [len(counting(entries, at)) for at in (day(3), day(4), day(5))] == [1, 1, 0]
     [row] = [entry.row for entry in entries if entry.recorded_to is None and entry.row.ledger == 0]
     assert row.attributes[0] == row.ends == micros(day(4))
+
+
+def ended(log: Log, at: datetime, **more: Any) -> None:
+    log.post("L", "Churned", at, at, effective_at=f"{at:%Y-%m-%dT%H:%M:%SZ}", reason="price", voluntary=True, **more)
+
+
+def back(log: Log, at: datetime) -> None:
+    log.post("L", "Reactivated", at, at, effective_at=f"{at:%Y-%m-%dT%H:%M:%SZ}", mrr=EUR)
+
+
+def back_and_gone(log: Log, at: datetime) -> None:
+    back(log, at)
+    ended(log, at)
+
+
+def told(log: Log) -> list[tuple[datetime, datetime | None, str | None, datetime | None]]:
+    """(starts, ends, end_reason, counts_until) of the contract rows that hold: the same step by step, in one batch and anew.
+
+    Events of one instant count in the order in which they were posted.
+    """
+    events = [
+        msgspec.structs.replace(event, meta={**event.meta, "sequence": str(event.version)}) for event in log.events
+    ]
+    entries = rows_of(events)
+    for other in (rows_of(events, the_long_way=True), rows_of(events, batch=2), rows_of(events, batch=99)):
+        assert other == entries
+    rows = [entry.row for entry in entries if entry.recorded_to is None and entry.row.ledger == 0]
+    return [(_at(row.starts), row.ends and _at(row.ends), row.labels[2], row.attributes[0] and _at(row.attributes[0])) for row in rows]  # type: ignore[misc]  # fmt: skip
+
+
+def _at(instant: Any) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
+
+
+def test_a_run_that_ends_where_it_began_is_one_row_that_stands_at_no_instant() -> None:
+    log = Log()
+    won(log, day(2))
+    log.post("L", "ContractChanged", day(2), day(2), contract_id="C", mrr={"amount": "20", "currency": "EUR"}, effective_at="2025-02-01T00:00:00Z")  # fmt: skip
+    ended(log, day(2))
+    log.post("L", "LeadAssigned", day(2), day(2), owner="ben")
+    log.post("L", "LeadAssigned", day(3), day(3), owner="ana")
+    assert told(log) == [(day(2), day(2), "churned", None)]
+    entries = rows_of(log.events)
+    [row] = [entry.row for entry in entries if entry.recorded_to is None and entry.row.ledger == 0]
+    assert (row.amount, row.labels[:5]) == (Decimal(20), ("recurring", "contract", "churned", "yes", "price"))
+    moment = timedelta(microseconds=1)
+    assert [counting(entries, at) for at in (day(2) - moment, day(2), day(2) + moment, day(4))] == [[]] * 4
+
+
+@pytest.mark.parametrize(
+    ("happens", "rows"),
+    [
+        (lambda log: back(log, day(3)), [(day(2), day(2), "churned", None), (day(3), None, None, None)]),
+        (lambda log: back(log, day(2)), [(day(2), None, None, None)]),
+        (lambda log: back_and_gone(log, day(2)), [(day(2), day(2), "churned", None)]),
+        (
+            lambda log: back_and_gone(log, day(3)),
+            [(day(2), day(2), "churned", None), (day(3), day(3), "churned", None)],
+        ),
+        (lambda log: log.post("L", "Voided", day(4), day(4), reason="test"), [(day(2), day(2), "churned", day(4))]),
+        (lambda log: log.post("L", "Voided", day(2), day(2), reason="test"), []),
+        (
+            lambda log: log.post("L", "Churned", day(2), day(5), effective_at="2025-04-01T00:00:00Z", reason="x", voluntary=True),
+            [(day(2), day(2), "churned", None)],
+        ),
+    ],
+)  # fmt: skip
+def test_what_may_follow_on_a_run_of_no_length(happens: Callable[[Log], Any], rows: list[Any]) -> None:
+    log = Log()
+    won(log, day(2))
+    ended(log, day(2))
+    happens(log)
+    assert told(log) == rows
+
+
+def test_a_run_of_no_length_leaves_with_a_win_that_is_reopened() -> None:
+    log = Log()
+    log.post("L", "LeadCaptured", day(1), day(1), source_channel="web", pipeline="six-phase")
+    log.post("L", "Won", day(2), day(2), value=EUR, contracts=[{"contract_id": "C", "mrr": EUR}, {"contract_id": "D", "mrr": EUR}])  # fmt: skip
+    ended(log, day(2), contract_id="C")
+    log.post("L", "Reopened", day(4), day(4), reason="a mistake")
+    log.post("L", "Won", day(5), day(5), value=EUR, contracts=[{"contract_id": "C", "mrr": EUR}])
+    assert sorted(told(log), key=str) == [
+        (day(2), day(2), "churned", day(4)),
+        (day(2), day(4), None, day(4)),
+        (day(5), None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(("ends", "rows"), [(day(2, 20), []), (day(3), [(day(3), day(3), "churned", None)])])
+def test_an_end_before_the_start_is_no_run_and_one_on_it_is(ends: datetime, rows: list[Any]) -> None:
+    log = Log()
+    won(log, day(2), term_start="2025-03-01")
+    ended(log, ends)
+    assert told(log) == rows
+
+
+def test_a_run_that_another_one_of_its_contract_leads_up_to_is_a_part_of_that() -> None:
+    log = Log()
+    won(log, day(2))
+    ended(log, day(3))
+    back_and_gone(log, day(3))
+    assert told(log) == [(day(2), day(3), "churned", None)]
+
+
+def test_an_end_that_is_told_late_makes_a_run_of_no_length_and_its_retraction_takes_it_back() -> None:
+    log = Log()
+    won(log, day(2))
+    back_then = f"{day(2):%Y-%m-%dT%H:%M:%SZ}"
+    log.post("L", "LeadAssigned", day(3), day(3), owner="ben")
+    log.post("L", "Churned", day(2), day(5), effective_at=back_then, reason="price", voluntary=True)
+    assert told(log) == [(day(2), day(2), "churned", None)]
+    about = log.events[-1]
+    log.post("L", "EventRetracted", day(6), day(6), corrects={"source": about.source, "id": about.id})
+    assert sorted(told(log), key=str) == [(day(2), day(3), None, None), (day(3), None, None, None)]
+    entries = rows_of(log.events)
+    of_then = [e for e in entries if e.row.ledger == 0 and _holds(e.recorded_from, e.recorded_to, micros(day(5, 15)))]
+    assert [(e.row.starts, e.row.ends) for e in of_then] == [(micros(day(2)), micros(day(2)))]

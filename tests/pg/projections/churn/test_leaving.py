@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from tests.pg.projections.churn.companies import captured, changed, churned, company, eur, reactivated, usd, won
 from tests.pg.projections.conftest import NewProjected
 from tests.unit.projections.histories import Log
@@ -180,3 +182,102 @@ async def test_ages_count_from_the_start_that_was_told_but_only_while_somebody_l
         (20, 2, 1, 1),
     ]
     assert [round(each["survival"], 6) for each in row["at"]] == [0.666667, 0.333333, 0.166667]
+
+
+def hasty() -> Log:
+    """Of March 2025, midnights UTC. acme is there from January on, and buys C-2 that ends where it begins, on the 5th. globex
+    has C-3 alone, which ends where it begins on the 10th; initech the same with C-4, but is back on the 20th. hooli came on the 2nd
+    with C-5, of Ben, together with C-0, of Ana, which ended then. umbrella's C-6 ended where it began, but the lead was a duplicate."""
+    log = Log()
+    for lead, account, owner, at, contract in (
+        ("L-1", "acme", "ana", "2025-01-01T00:00Z", "C-1"), ("L-2", "acme", "ben", "2025-03-05T00:00Z", "C-2"),
+        ("L-3", "globex", "ana", "2025-03-10T00:00Z", "C-3"), ("L-4", "initech", "ana", "2025-03-12T00:00Z", "C-4"),
+        ("L-5", "hooli", "ben", "2025-03-02T00:00Z", "C-5"), ("L-0", "hooli", "ana", "2025-03-02T00:00Z", "C-0"),
+        ("L-6", "umbrella", "ana", "2025-03-03T00:00Z", "C-6"),
+    ):  # fmt: skip
+        captured(log, lead, "2025-01-01T00:00Z", account_id=account, owner=owner)
+        won(log, lead, at, (contract, eur("10")))
+        if contract not in ("C-1", "C-5"):
+            churned(log, lead, at)
+    reactivated(log, "L-4", "2025-03-20T00:00Z", eur("10"))
+    log.post("L-6", "Voided", "2025-03-04T00:00Z", "2025-03-04T00:00Z", reason="a duplicate")
+    return log
+
+
+MARCH = {"from_": "2025-03-01", "to": "2025-04-01", **UTC}
+
+
+async def test_who_leaves_at_the_instant_of_coming_is_one_of_those_who_left(projected: NewProjected) -> None:
+    figures = await projected("churn", "reference")
+    await figures.deliver(hasty().events)
+    names = ("active_at_start", "churned", "new_and_gone", "won_or_back", "ended")
+    [row] = await figures.rows("logo_churn", **MARCH, method="flow")
+    assert {name: row[name] for name in names} == dict(zip(names, (1, 0, 1, 2, 2), strict=True))
+    assert (row["numerator"], row["denominator"]) == (2, 1)
+    [row] = await figures.rows("logo_churn", **MARCH, method="flow", unit="contract")
+    assert {name: row[name] for name in names} == dict(zip(names, (1, 0, 3, 2, 4), strict=True))
+    assert (row["numerator"], row["denominator"]) == (4, 1)
+    [row] = await figures.rows("logo_churn", **MARCH, unit="contract")
+    assert (row["numerator"], row["denominator"]) == (0, 1)
+    on_the_edge = {"from_": "2025-03-10", "to": "2025-03-12", "interval": "day", **UTC}
+    assert [row["new_and_gone"] for row in await figures.rows("logo_churn", **on_the_edge)] == [1, 0]
+    assert [row["n"] for row in await figures.rows("churn_reasons", **MARCH)] == [4]
+
+
+async def test_an_end_at_the_instant_of_the_start_is_an_end_at_age_0(projected: NewProjected) -> None:
+    figures = await projected("churn", "reference")
+    await figures.deliver(hasty().events)
+
+    async def at_0(**more: str) -> tuple[int, int, int, float]:
+        [row] = await figures.rows("survival", as_of="2025-03-31", **UTC, curve="true", ages="0", **more)
+        first = row["curve"][0] if row["curve"][0]["age_days"] == 0 else {"at_risk": row["n"], "ended": 0}
+        return row["n"], first["at_risk"], first["ended"], round(row["at"][0]["survival"], 6)
+
+    assert await at_0(spells="all", unit="contract") == (7, 7, 4, 0.428571)
+    assert await at_0(spells="first", unit="contract") == (6, 6, 4, 0.333333)
+    assert await at_0(spells="all") == (5, 5, 2, 0.6)
+    assert await at_0(spells="first") == (4, 4, 2, 0.5)
+    assert await at_0(spells="all", merge_gap_days="8") == (4, 4, 1, 0.75)
+
+
+async def test_who_leaves_at_the_instant_of_coming_was_never_there(projected: NewProjected) -> None:
+    """So what is active, what it brings and how that moved is as without the contracts that ended where they began."""
+    log = hasty()
+    without = Log()
+    for event in log.events:
+        lead = event.stream.removeprefix("lead/")
+        if lead in ("L-1", "L-5") or (lead == "L-4" and event.type != "Churned"):
+            data = msgspec.json.decode(event.data)
+            if event.type == "Won" and lead == "L-4":
+                data["contracts"] = []
+            if event.type == "Reactivated":
+                data["contract_id"] = "C-4"
+            without.post(lead, event.type, event.occurred_at, event.recorded_at, **data)
+    figures, others = await projected("churn", "reference"), await projected("churn", "reference")
+    await figures.deliver(log.events)
+    await others.deliver(without.events)
+    for metric, more in (
+        ("active_customers", {"as_of": "2025-03-05"}), ("active_customers", {"as_of": "2025-03-05T00:00:00.000001Z"}),
+        ("active_customers", {"as_of": "2025-04-01"}), ("mrr_movements", MARCH), ("mrr_movements", {**MARCH, "interval": "week"}),
+        ("mrr_movements", {**MARCH, "grain": "month"}), ("revenue_retention", MARCH), ("expansion_rate", MARCH),
+    ):  # fmt: skip
+        for group in ({}, {"group_by": "owner"}):
+            for unit in ("account", "contract"):
+                asked = {**more, **group, **UTC, "unit": unit}
+                assert await figures.rows(metric, **asked) == await others.rows(metric, **asked), (metric, asked)
+
+
+async def test_an_end_at_the_start_that_was_told_late_was_not_known_before(projected: NewProjected) -> None:
+    log = Log()
+    captured(log, "L-1", "2025-03-01T00:00Z", account_id="acme")
+    won(log, "L-1", "2025-03-03T00:00Z", ("C-1", eur("10")))
+    log.post("L-1", "LeadAssigned", "2025-03-10T00:00Z", "2025-03-10T00:00Z", owner="ben")
+    churned(log, "L-1", "2025-03-03T00:00Z", recorded="2025-05-01T00:00Z")
+    figures, rebuilt = await projected("churn", "reference"), await projected("churn", "reference")
+    await figures.deliver(log.events, batch=1)
+    await rebuilt.deliver(log.events)
+    assert await figures.checksum() == await rebuilt.checksum()
+    [row] = await figures.rows("logo_churn", **MARCH)
+    assert (row["new_and_gone"], row["won_or_back"]) == (1, 0)
+    [row] = await figures.rows("logo_churn", **MARCH, known_at="2025-04-15")
+    assert (row["new_and_gone"], row["won_or_back"]) == (0, 1)
