@@ -97,6 +97,13 @@ def known(tables: LedgerTables, known_at: Any | None) -> sa.ColumnElement[bool]:
     return sa.and_(row.recorded_from < known_at, sa.or_(row.recorded_to.is_(None), row.recorded_to >= known_at))
 
 
+def with_labels(rows: sa.FromClause, profiles: sa.FromClause) -> sa.Join:
+    """Rows with their labels. Every row has a profile, and only one: so an outer join gives the same, but the planner leaves out
+    the labels that nobody asks for, and takes no row for lost because two columns must agree."""
+    on = sa.and_(rows.c.partition == profiles.c.partition, rows.c.profile == profiles.c.profile)
+    return rows.join(profiles, on, isouter=True)
+
+
 def _signed(tables: LedgerTables, sign: int, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     row = tables.rows.c
     amount = row.amount if sign > 0 else -row.amount

@@ -76,6 +76,7 @@ def reading_engine(url: str, *, pool_size: int = 5, statement_timeout_ms: int = 
                 "default_transaction_read_only": "on",
                 "timezone": "UTC",
                 "jit": "off",
+                "work_mem": "64MB",  # a hash of all leads must not go through a file
             },
         },
     )

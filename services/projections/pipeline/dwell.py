@@ -9,7 +9,8 @@ from services.projections.pipeline.ledgers import APPROVALS, DEAL_INTERVALS, OUT
 from services.projections.pipeline.left_out import counts
 from services.projections.pipeline.stage_conversion import in_order
 from services.projections.pipeline.visits import SKIPPED
-from services.projections.query.beside import against, joined, of_same_lead, periods_of
+from services.projections.quadrant import with_labels
+from services.projections.query.beside import at_ends, joined, known_rows, of_lead, of_same_lead
 from services.projections.query.facts import OF_LEADS, Facts, gathered
 from services.projections.query.metric import Answer, Asked, Metric, Reading, Row
 from services.projections.query.parameters import PERCENTILE_METHOD, PERCENTILES, Parameter, choice
@@ -65,7 +66,9 @@ def _over(asked: Asked, reading: Reading) -> sa.Select[Any]:
         later = of_same_lead(facts, VISITS, "later")
         conditions.append(
             sa.not_(
-                later.exists(*_alike(facts, later), later.row.visit > row.visit, later.row.business_from < asked.as_of)
+                later.exists(
+                    *_alike(facts.label, later), later.row.visit > row.visit, later.row.business_from < asked.as_of
+                )
             )
         )
     days = row.days + _before(asked, facts)
@@ -77,8 +80,9 @@ def _over(asked: Asked, reading: Reading) -> sa.Select[Any]:
 def _still(asked: Asked, reading: Reading) -> sa.Select[Any]:
     """The same of stays that go on at the end of a period, with the days until there."""
     facts, conditions = _visits(asked, reading)
-    span = against(facts, periods_of(facts), lambda each: facts.stands(each.ends))
-    days = age_days(facts.row.business_from, span.ends) + _before(asked, facts)
+    before = _before(asked, facts)
+    span = at_ends(facts)
+    days = age_days(facts.row.business_from, span.ends) + before
     keys = [span.number.label("period"), *facts.keys()[1:]]
     return _by_days(facts, keys, days, over=False).where(*conditions)
 
@@ -100,11 +104,11 @@ def _visits(asked: Asked, reading: Reading) -> tuple[Facts, list[sa.ColumnElemen
     return facts, conditions
 
 
-def _alike(facts: Facts, other: Any) -> list[sa.ColumnElement[bool]]:
+def _alike(label: Any, other: Any) -> list[sa.ColumnElement[bool]]:
     """Visits of the same lead to the same stage."""
     return [
-        other.label.stage == facts.label.stage,
-        other.label.pipeline.is_not_distinct_from(facts.label.pipeline),
+        other.label.stage == label.stage,
+        other.label.pipeline.is_not_distinct_from(label.pipeline),
         sa.func.coalesce(other.label.direction, "") != SKIPPED,
     ]
 
@@ -113,11 +117,21 @@ def _before(asked: Asked, facts: Facts) -> Any:
     """Days of the earlier visits of the lead to the stage, where they count together."""
     if asked.options["visit"] != "cumulative":
         return sa.literal_column("0")
-    earlier = of_same_lead(facts, VISITS, "earlier")
-    summed = earlier.select(sa.func.sum(earlier.row.days)).where(
-        *_alike(facts, earlier), earlier.row.visit < facts.row.visit
+    # summed for all leads in one pass: few came back to a stage, and to look it up row by row costs more than all the rest
+    of, label = VISITS.rows.alias("of"), VISITS.profiles.alias("of_profile")
+    earlier = of_lead(asked, VISITS, "earlier", of.c.partition, of.c.subject)
+    key = (of.c.partition, of.c.subject, of.c.number)
+    known = known_rows(asked, of.c)
+    before = (
+        sa.select(*key, sa.func.sum(earlier.row.days).label("days"))
+        .select_from(with_labels(of, label).join(earlier.source, earlier.on))
+        .where(known, *_alike(label.c, earlier), earlier.row.visit < of.c.visit)
+        .group_by(*key)
+        .subquery("before")
     )
-    return sa.func.coalesce(summed.scalar_subquery(), 0)
+    same = sa.and_(*(before.c[each.name] == facts.row[each.name] for each in key))
+    facts.join(before, same, outer=True)
+    return sa.func.coalesce(before.c.days, 0)
 
 
 def _spread(asked: Asked, over: dict[int, int], still: dict[int, int]) -> Row:
@@ -136,7 +150,7 @@ async def _approvals(asked: Asked, reading: Reading) -> Answer:
         return Facts(APPROVALS, asked, reading, latest=DEAL_INTERVALS)
 
     over, still = facts(), facts()
-    span = against(still, periods_of(still), lambda each: still.stands(each.ends))
+    span = at_ends(still)
     done = _waits(over, over.keys(over.row.business_to), over.row.days, over=True).where(
         over.within(over.row.business_to), over.row.business_to < asked.as_of, counts(over)
     )

@@ -47,7 +47,6 @@ def _cohort(asked: Asked, reading: Reading) -> sa.Select[Any]:
     facts = _visits(asked, reading)
     row, label = facts.row, facts.label
     earlier = of_same_lead(facts, VISITS, "earlier")
-    later = of_same_lead(facts, VISITS, "later")
     close = joined(facts, OUTCOMES, "close", outer=True, where=lambda each: each.stands(asked.as_of))
     first = sa.not_(
         earlier.exists(
@@ -57,36 +56,69 @@ def _cohort(asked: Asked, reading: Reading) -> sa.Select[Any]:
             _entered(asked, earlier.label),
         )
     )
-    reached = (
-        later.select(sa.func.min(later.row.business_from))
-        .where(
-            later.label.pipeline.is_not_distinct_from(label.pipeline),
-            later.row.place > row.place,
-            later.row.visit >= row.visit,
-            later.row.business_from < asked.as_of,
-            _entered(asked, later.label),
-        )
-        .scalar_subquery()
-    )
     won_at = sa.case(
         (sa.and_(close.label.kind == "won", close.row.closed_at >= row.business_from), close.row.closed_at)
     )
     # hours, because a day of an interval is not always 24 of them
     until = row.business_from + sa.func.make_interval(0, 0, 0, 0, 24 * asked.options["horizon_days"])
-    went_on = sa.func.coalesce(sa.func.least(reached, won_at) <= until, sa.false())
-    matured = until < asked.as_of
-    lost = sa.func.coalesce(close.label.kind == "lost", sa.false())
-    pending = sa.and_(sa.not_(went_on), sa.not_(matured), sa.not_(lost))
-    return facts.grouped(
-        [*facts.keys(), label.stage.label("stage")],
-        place=sa.func.min(row.place),
-        n=sa.func.count(),
-        converted=counted(went_on),
-        pending=counted(pending),
-        matured=counted(matured),
-    ).where(
-        facts.within(), row.business_from < asked.as_of, counts(facts), first, _entered(asked, label)
-    )  # fmt: skip
+    keys = [*facts.keys(), label.stage.label("stage")]
+    entries = (
+        facts.select(
+            *keys,
+            *(row[name] for name in ("partition", "subject", "number", "place", "visit")),
+            label.pipeline.label("in_pipeline"),
+            until.label("until"),
+            sa.func.coalesce(won_at <= until, sa.false()).label("won"),
+            sa.func.coalesce(close.label.kind == "lost", sa.false()).label("lost"),
+        )
+        .where(facts.within(), row.business_from < asked.as_of, counts(facts), first, _entered(asked, label))
+        .subquery("entries")
+    )
+    entry = _judged(asked, reading, entries)
+    pending = sa.not_(sa.or_(entry.went_on, entry.until < asked.as_of, entry.lost))
+    names = [key.name for key in keys]
+    return sa.select(
+        *(entry[name] for name in names),
+        sa.func.min(entry.place).label("place"),
+        sa.func.count().label("n"),
+        counted(entry.went_on).label("converted"),
+        counted(pending).label("pending"),
+        counted(entry.until < asked.as_of).label("matured"),
+    ).group_by(*(entry[name] for name in names))
+
+
+def _judged(asked: Asked, reading: Reading, entries: sa.Subquery) -> Any:
+    """The entries, each once, and whether it went on in time.
+
+    Each is joined to what came later, in one pass for all: as a subquery of its row that would be looked up row by row.
+    """
+    later = _visits(asked, reading)
+    of = (
+        later.select(
+            *(later.row[name] for name in ("partition", "subject", "place", "visit", "business_from")),
+            later.label.pipeline,
+            unfiltered=True,
+        )
+        .where(later.row.business_from < asked.as_of, _entered(asked, later.label))
+        .subquery("later")
+    )
+    entry, next_one = entries.c, of.c
+    in_time = sa.and_(
+        next_one.partition == entry.partition,
+        next_one.subject == entry.subject,
+        next_one.pipeline.is_not_distinct_from(entry.in_pipeline),
+        next_one.place > entry.place,
+        next_one.visit >= entry.visit,
+        next_one.business_from <= entry.until,
+    )
+    went_on = sa.or_(entry.won, sa.func.count(next_one.subject) > 0)
+    return (
+        sa.select(*entry, went_on.label("went_on"))
+        .select_from(entries.outerjoin(of, in_time))
+        .group_by(*entry)
+        .subquery("judged")
+        .c
+    )
 
 
 def _converted(part: Any) -> Row:

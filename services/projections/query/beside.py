@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from services.projections.quadrant import LedgerTables
+from services.projections.quadrant import LedgerTables, with_labels
 from services.projections.query.facts import Facts
 from services.projections.query.metric import Asked
 
@@ -48,8 +48,8 @@ def of_lead(asked: Asked, tables: LedgerTables, name: str, partition: Any, subje
     """The same of the lead that two columns name."""
     rows, profiles = tables.rows.alias(name), tables.profiles.alias(f"{name}_profile")
     row, label = rows.c, profiles.c
-    source = rows.join(profiles, sa.and_(row.partition == label.partition, row.profile == label.profile))
-    on = sa.and_(row.partition == partition, row.subject == subject, _known(asked, row))
+    source = with_labels(rows, profiles)
+    on = sa.and_(row.partition == partition, row.subject == subject, known_rows(asked, row))
     return Beside(source, row, label, on)
 
 
@@ -72,8 +72,8 @@ def of_stream(facts: Facts, tables: LedgerTables, stream: str, id: Any, at: Any)
     name = f"{stream}_then"
     rows, profiles = tables.rows.alias(name), tables.profiles.alias(f"{name}_profile")
     row, label = rows.c, profiles.c
-    source = rows.join(profiles, sa.and_(row.partition == label.partition, row.profile == label.profile))
-    on = sa.and_(row.subject == sa.literal(f"{stream}/") + id, _known(facts.asked, row), _stands(row, at))
+    source = with_labels(rows, profiles)
+    on = sa.and_(row.subject == sa.literal(f"{stream}/") + id, known_rows(facts.asked, row), _stands(row, at))
     facts.join(source, on, outer=True)
     return Beside(source, row, label, on)
 
@@ -105,6 +105,19 @@ def against(
     return found
 
 
+def at_ends(facts: Facts) -> Spans:
+    """Each row of the facts once for every period asked for at whose end it holds; which these are is reckoned, not tried."""
+    row, ends = facts.row, [end for _, end in periods_of(facts)]
+    edges = sa.literal(ends, sa.ARRAY(sa.TIMESTAMP(timezone=True)))
+    first = sa.func.width_bucket(row.business_from, edges)
+    after_last = sa.func.coalesce(sa.func.width_bucket(row.business_to, edges), len(ends))
+    counting = sa.func.generate_series(first, after_last - 1)
+    series = counting.table_valued(sa.column("number", sa.Integer), name="held").render_derived()
+    number = series.c.number
+    facts.join(series, sa.true())
+    return Spans(number, None, sa.sql.elements.Grouping(edges)[number + 1])
+
+
 def periods_of(facts: Facts) -> list[tuple[datetime, datetime]]:
     """Begin and end of each period asked for, none of them beyond as_of."""
     asked = facts.asked
@@ -112,7 +125,8 @@ def periods_of(facts: Facts) -> list[tuple[datetime, datetime]]:
     return list(pairwise(edges))
 
 
-def _known(asked: Asked, row: Any) -> sa.ColumnElement[bool]:
+def known_rows(asked: Asked, row: Any) -> sa.ColumnElement[bool]:
+    """Whether a row, under any name of its table, is known."""
     at = asked.known_at
     if at is None:
         known: sa.ColumnElement[bool] = row.recorded_to.is_(None)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from services.projections.lead_labels import LABELS
-from services.projections.quadrant import LedgerTables, known, standing
+from services.projections.quadrant import LedgerTables, known, standing, with_labels
 from services.projections.query.metric import Asked, Reading, Row
 from services.projections.query.rates import money_text
 from services.projections.reference.ledgers import ACCOUNTS, OWNERS, PRODUCTS
@@ -66,10 +66,7 @@ class Facts:
         self._reading = reading
         self._at = self.row.business_from if at is None else at
         self._latest_of = latest
-        self._joined: sa.FromClause = tables.rows.join(
-            tables.profiles,
-            sa.and_(self.row.partition == self.label.partition, self.row.profile == self.label.profile),
-        )
+        self._joined: sa.FromClause = with_labels(tables.rows, tables.profiles)
         self._told: dict[str, sa.ColumnElement[Any]] = {}
         self._attributes: dict[str, Any] = {}
         self._latest: Any = None
@@ -127,11 +124,7 @@ class Facts:
                 sa.select(
                     row.subject, row.business_from, row.business_to, *(label[each] for each in tables.ledger.labels)
                 )
-                .join_from(
-                    tables.rows,
-                    tables.profiles,
-                    sa.and_(row.partition == label.partition, row.profile == label.profile),
-                )
+                .select_from(with_labels(tables.rows, tables.profiles))
                 .where(counts)
                 .subquery(f"{kind}_attributes")
             )
@@ -160,8 +153,7 @@ class Facts:
         if self._latest is None:
             assert self._latest_of is not None
             tables = self._latest_of
-            rows, profiles = tables.rows.alias("now_rows"), tables.profiles.alias("now_profiles")
-            columns = [*(profiles.c[each] for each in LABELS), rows.c.account]
+            rows = tables.rows.alias("now_rows")
             conditions = [
                 rows.c.partition == self.row.partition,
                 rows.c.subject == self.row.subject,
@@ -175,21 +167,19 @@ class Facts:
                     rows.c.recorded_from < at,
                     sa.or_(rows.c.recorded_to.is_(None), rows.c.recorded_to >= at),
                 ]
-            self._latest = (
-                sa.select(*columns)
-                .join_from(
-                    rows,
-                    profiles,
-                    sa.and_(rows.c.partition == profiles.c.partition, rows.c.profile == profiles.c.profile),
-                )
+            last = (
+                sa.select(rows.c.partition, rows.c.profile, rows.c.account)
                 .where(*conditions)
                 .order_by(rows.c.business_from.desc())
                 .limit(1)
                 .lateral("now")
             )
-            self._joined = self._joined.outerjoin(self._latest, sa.true())
+            labels = tables.profiles.alias("now_profiles")
+            on = sa.and_(last.c.partition == labels.c.partition, last.c.profile == labels.c.profile)
+            self._joined = self._joined.outerjoin(last, sa.true()).outerjoin(labels, on)
+            self._latest = {**{each: labels.c[each] for each in LABELS}, "account": last.c.account}
         own = self.label[name] if name in self.label else self.row[name]
-        return sa.case((self._latest.c.pipeline.is_(None), own), else_=self._latest.c[name])
+        return sa.case((self._latest["pipeline"].is_(None), own), else_=self._latest[name])
 
     # ---- time
 
@@ -251,7 +241,9 @@ class Facts:
         if "currency" in aggregates:
             keys = columns[: len(keys) + 1]
         places: list[sa.ColumnElement[Any]] = [sa.literal_column(str(number)) for number in range(1, len(keys) + 1)]
-        return self.select(*columns).group_by(*places)
+        query = self.select(*columns).group_by(*places)
+        # the amounts of one group stand in an order that does not hang on the plan
+        return query.order_by(*places) if "currency" in aggregates else query
 
 
 def counted(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
