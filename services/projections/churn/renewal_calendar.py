@@ -21,7 +21,7 @@ async def _answer(asked: Asked, reading: Reading) -> Answer:
         sa.and_(home.c.partition == row.partition, home.c.subject == row.subject),
         told={"account": home.c.account},
     )
-    begins, ends = first_days(asked.periods.edges, asked.zone)
+    begins, *_, ends = first_days(asked.periods.edges, asked.zone)
     flag = _flags(asked)
     columns = [
         row.term_end, row.subject, row.contract_id, home.c.account, facts.dimension("owner").label("owner"), label.kind,
