@@ -40,11 +40,10 @@ async def main() -> None:
     ]  # fmt: skip
 
     async def why_not_ready() -> str | None:
-        for consumer in consumers:
-            if consumer.diverged is not None:
-                return consumer.diverged
-            if not consumer.ready:
-                return "catching up with the log"
+        if stopped := [consumer.diverged for consumer in consumers if consumer.diverged is not None]:
+            return " ".join(stopped)  # each says which read model it is about, and what to do
+        if not all(consumer.ready for consumer in consumers):
+            return "catching up with the log"
         await pool.fetchval("SELECT 1")
         return None
 

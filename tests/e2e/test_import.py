@@ -160,7 +160,7 @@ def test_an_import_goes_on_through_the_crash_of_the_service(
 def test_an_interrupted_import_says_how_to_go_on_and_does(
     processes: Processes, lifecycle: ServiceProcess, mapping: Path, tmp_path: Path
 ) -> None:
-    file = written(tmp_path / "deals.csv", table(5_000))
+    file = written(tmp_path / "deals.csv", table(20_000))
     running = begun(processes, str(file), "--mapping", str(mapping))
     wait_until(lambda: head_of_one_partition(lifecycle, processes) > 50, 30, 0.01, what="the first events")
     running.send_signal(signal.SIGINT)
@@ -168,9 +168,9 @@ def test_an_interrupted_import_says_how_to_go_on_and_does(
     assert running.returncode == 130, out
     assert "The same command goes on" in out
     before = sum(map(len, stories(lifecycle, processes).values()))
-    assert 0 < before < 20_000
+    assert 0 < before < 80_000
     done = processes.salescycle("import", str(file), "--mapping", str(mapping))
-    assert f"20,000 rows: {20_000 - before:,} new, {before:,} known; 0 rows refused" in done.stdout
+    assert f"80,000 rows: {80_000 - before:,} new, {before:,} known; 0 rows refused" in done.stdout
 
 
 def test_an_event_that_is_too_large_is_refused_alone(

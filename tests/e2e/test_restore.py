@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from services.cli.embedded import EmbeddedPostgres
+from services.projections.models import MODELS
 from tests.e2e.test_projections import counts, history, post
 from tests.support.brokers import Broker
 from tests.support.postgres import new_name
@@ -21,8 +22,8 @@ def other_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     postgres.drop_database(name)
 
 
-def not_ready(process: ServiceProcess) -> str:
-    """Why a service says that it cannot serve."""
+def not_ready(process: ServiceProcess, *says: str) -> str:
+    """Why a service says that it cannot serve, once it `says` all of that."""
     said = ""
 
     def refused() -> bool:
@@ -32,9 +33,9 @@ def not_ready(process: ServiceProcess) -> str:
         except httpx.HTTPError:
             return False
         said = answer.json().get("reason", "")
-        return answer.status_code == 503 and "catching up" not in said
+        return answer.status_code == 503 and "catching up" not in said and all(each in said for each in says)
 
-    wait_until(refused, 40, what=f"{process.name} to say that it stopped")
+    wait_until(refused, 40, what=f"{process.name} to say that it stopped, and {says}")
     return said
 
 
@@ -63,8 +64,8 @@ def test_a_restored_log_stops_relay_and_read_model_until_someone_decides(
     postgres.create_database(name, template=backup)
     postgres.drop_database(backup)
     lifecycle.launch()
-    assert "salescycle verify" in not_ready(lifecycle)
-    assert "salescycle rebuild pipeline" in not_ready(projections)
+    not_ready(lifecycle, "salescycle verify")
+    not_ready(projections, *(f"salescycle rebuild {model}" for model in MODELS))
     assert sum(counts(projections, processes.headers).values()) == 60, "it goes on showing what it knew"
     post(lifecycle.url, processes.headers, history("L-999"))
     assert sum(counts(projections, processes.headers).values()) == 60, "and mixes in nothing of the other history"
@@ -80,7 +81,8 @@ def test_a_restored_log_stops_relay_and_read_model_until_someone_decides(
     lifecycle.terminate()
     lifecycle.start()
     processes.environment = {**here, **elsewhere, "SALESCYCLE_LIFECYCLE_URL": lifecycle.url}
-    processes.salescycle("rebuild", "pipeline")
+    for model in MODELS:
+        processes.salescycle("rebuild", model)
     projections.start()
     assert sum(counts(projections, processes.headers).values()) == 21
 
@@ -101,8 +103,8 @@ async def test_an_empty_store_stops_what_remembers_an_older_one(
     processes.salescycle("migrate")
 
     lifecycle.launch()
-    assert "salescycle verify" in not_ready(lifecycle)
-    assert "salescycle rebuild pipeline" in not_ready(projections)
+    not_ready(lifecycle, "salescycle verify")
+    not_ready(projections, *(f"salescycle rebuild {model}" for model in MODELS))
     post(lifecycle.url, processes.headers, history("L-999"))
     assert sum(counts(projections, processes.headers).values()) == 20, "it mixes in nothing of the other history"
     found = processes.salescycle("verify", "--no-rebuild", "--wait", "1", check=False)
@@ -112,6 +114,7 @@ async def test_an_empty_store_stops_what_remembers_an_older_one(
     broker.start()
     lifecycle.terminate()
     lifecycle.start()
-    processes.salescycle("rebuild", "pipeline")
+    for model in MODELS:
+        processes.salescycle("rebuild", model)
     projections.wait_ready()  # by itself: nobody restarts it
     assert sum(counts(projections, processes.headers).values()) == 1
